@@ -1,0 +1,1 @@
+"""The language as text: sources, syntax trees, parsing, diagnostics. Knows nothing of shapes."""
