@@ -1,0 +1,1 @@
+"""The ONNX target: graphs as a ModelProto, written directly and never traced."""

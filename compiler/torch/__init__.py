@@ -1,0 +1,1 @@
+"""The PyTorch target: graphs as Python source that a person would have written."""

@@ -1,0 +1,218 @@
+"""The computation graph: nodes in the order in which they were written, the values between them, and who owns weights.
+
+There is one graph for each block and signature. Its nodes apply an operation or call another graph; its modules are
+the parts that own weights, in a tree whose paths are the keys of a checkpoint. The order of the nodes is always
+topological, since a node can only be added after its inputs; `Graph.dag` gives the same as a networkx graph, for
+whoever asks about reachability.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from dlc.compiler.dim import Dim
+from dlc.compiler.op import Op, Weight
+from dlc.compiler.types import Scalar, Tensor
+from dlc.grammar.source import Span
+
+if TYPE_CHECKING:
+    import networkx
+
+
+@dataclass(eq=False, slots=True)
+class Value:
+    """A tensor that flows: its type, its name in the spec (if it has one), and where it was written."""
+
+    type: Tensor
+    span: Span
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """A whole model as an operand: the vector of its weights. `path` is the module's, seen from the graph."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The application of a block's graph. `sizes`: symbolic sizes that the callee cannot read off its inputs."""
+
+    graph: Graph
+
+
+@dataclass(frozen=True, slots=True)
+class ReadWeight:
+    """A weight as a value: `embed.weight`, or the name of a `weight` statement. `Node.module` is its path."""
+
+
+Operand = Value | Scalar | ModelRef | None
+Action = Op | Call | ReadWeight
+
+
+@dataclass(eq=False, slots=True)
+class Node:
+    """One step of the computation.
+
+    module: the path of the module whose weights are used, seen from the graph (`layers.3`, `embed.weight`); its
+    first part is a key of `Graph.modules`, or of `Graph.borrowed` where the module was passed in.
+    """
+
+    action: Action
+    inputs: tuple[Operand, ...]
+    outputs: tuple[Value, ...]
+    span: Span
+    module: str | None = None
+
+    @property
+    def values(self) -> Iterator[Value]:
+        """The inputs that are tensors."""
+        return (operand for operand in self.inputs if isinstance(operand, Value))
+
+    @property
+    def operand_types(self) -> tuple[Any, ...]:
+        """The inputs as shape rules see them: types, static numbers, none."""
+        return tuple(operand.type if isinstance(operand, Value) else operand for operand in self.inputs)
+
+
+# --- who owns weights -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OpModule:
+    """An operation with weights, and the types that its sizes were fixed by."""
+
+    op: Op
+    inputs: tuple[Any, ...]
+    weights: Mapping[str, Weight]
+
+
+@dataclass(frozen=True, slots=True)
+class BlockModule:
+    """An instance of a block, with the weights of that block's graph."""
+
+    graph: Graph
+
+
+@dataclass(frozen=True, slots=True)
+class ListModule:
+    """Several instances under one name, numbered from 0."""
+
+    items: tuple[Module, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WeightModule:
+    """A `weight` or `constant` statement. `value`: the graph value that a constant (or a weight) is computed from."""
+
+    weight: Weight
+
+
+Module = OpModule | BlockModule | ListModule | WeightModule
+
+
+def children(module: Module) -> Iterator[tuple[str, Module]]:
+    """A module's parts by name. The weights of an operation are its parts too."""
+    match module:
+        case OpModule(weights=weights):
+            for name, weight in weights.items():
+                yield name, WeightModule(weight)
+        case BlockModule(graph=graph):
+            yield from graph.modules.items()
+        case ListModule(items=items):
+            for index, item in enumerate(items):
+                yield str(index), item
+        case WeightModule():
+            return
+
+
+def weights_of(modules: Mapping[str, Module], prefix: str = "") -> Iterator[tuple[str, Weight]]:
+    """Every weight with its path, in the order in which the spec makes them."""
+    for name, module in modules.items():
+        path = prefix + name
+        if isinstance(module, WeightModule):
+            yield path, module.weight
+        else:
+            yield from weights_of(dict(children(module)), f"{path}.")
+
+
+def find_module(modules: Mapping[str, Module], path: str) -> Module:
+    """The module at a path. KeyError where there is none."""
+    first, _, rest = path.partition(".")
+    module = modules[first]
+    return find_module(dict(children(module)), rest) if rest else module
+
+
+# --- the graph --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A `require` on run-time dimensions, tested when the model is called: `left` `relation` `right`."""
+
+    left: Dim
+    relation: str
+    right: Dim
+    message: str
+    span: Span
+
+
+@dataclass(eq=False)
+class Graph:
+    """A block, or a model, or a step of training, for one signature.
+
+    name: the block's. inputs: by the parameters' names. outputs: the results, in order, with `output_names` (a
+    single unnamed result is called `output`). modules: what the graph owns, in the order of the spec.
+    borrowed: modules that the caller passes in, by the names of the layer parameters. statics: the names that are
+    static integers within the block, parameters and dimensions alike, for readable code.
+    """
+
+    name: str
+    span: Span
+    inputs: dict[str, Value] = field(default_factory=dict[str, Value])
+    outputs: tuple[Value, ...] = ()
+    output_names: tuple[str, ...] = ()
+    nodes: list[Node] = field(default_factory=list[Node])
+    modules: dict[str, Module] = field(default_factory=dict[str, Module])
+    borrowed: dict[str, Module] = field(default_factory=dict[str, Module])
+    statics: dict[str, Dim] = field(default_factory=dict[str, Dim])
+    checks: list[Check] = field(default_factory=list[Check])
+    doc: str = ""
+
+    def add(
+        self,
+        action: Action,
+        inputs: Sequence[Operand],
+        types: Sequence[Tensor],
+        span: Span,
+        module: str | None = None,
+    ) -> tuple[Value, ...]:
+        """Appends a node and gives its results."""
+        outputs = tuple(Value(type, span) for type in types)
+        self.nodes.append(Node(action, tuple(inputs), outputs, span, module))
+        return outputs
+
+    def weights(self) -> dict[str, Weight]:
+        """Every weight by its path."""
+        return dict(weights_of(self.modules))
+
+    @cached_property
+    def dag(self) -> networkx.DiGraph[Any]:
+        """The graph as networkx sees it: an edge from a node, or from an input's name, to each node that reads it.
+
+        Built when first asked for; the graph must be finished by then.
+        """
+        import networkx
+
+        dag: networkx.DiGraph[Any] = networkx.DiGraph()
+        producer: dict[int, Any] = {id(value): name for name, value in self.inputs.items()}
+        dag.add_nodes_from(self.inputs)
+        for node in self.nodes:
+            dag.add_node(node)
+            dag.add_edges_from((producer[id(value)], node) for value in node.values)
+            producer.update((id(output), node) for output in node.outputs)
+        return dag

@@ -1,0 +1,60 @@
+"""What an operation sees while it is lowered to ONNX: nodes, constants, sizes, its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import onnx_ir
+
+    from dlc.compiler.dim import Dim
+    from dlc.compiler.types import DType, Scalar, Tensor
+
+    OnnxValue = onnx_ir.Value
+
+
+class OnnxContext(Protocol):
+    """Handed to `Op.onnx`, whose inputs are values, static numbers (`Scalar`), or none where an operand is absent.
+
+    inputs, outputs: the types of the node's operands and results.
+    """
+
+    inputs: tuple[Any, ...]
+    outputs: tuple[Tensor, ...]
+
+    def op(self, kind: str, *inputs: OnnxValue | None, domain: str = "", **attributes: Any) -> OnnxValue:
+        """Adds a node with one result. An attribute that is none is left out."""
+        ...
+
+    def multi(self, kind: str, *inputs: OnnxValue | None, results: int, domain: str = "", **attributes: Any) -> tuple[OnnxValue, ...]:
+        """Adds a node with several results."""
+        ...
+
+    def weight(self, name: str) -> OnnxValue:
+        """The initialiser that holds this weight of the node's module."""
+        ...
+
+    def tensor(self, operand: OnnxValue | Scalar, dtype: DType) -> OnnxValue:
+        """The operand as a tensor of this element type: a static number as a constant, a tensor cast if need be."""
+        ...
+
+    def constant(self, value: Any, dtype: DType) -> OnnxValue:
+        """A constant tensor from a number, nested lists or a NumPy array."""
+        ...
+
+    def ints(self, values: Sequence[int]) -> OnnxValue:
+        """A constant int64 vector, as axes, pads and shapes are given."""
+        ...
+
+    def size(self, dim: Dim) -> OnnxValue:
+        """A size as an int64 scalar, computed at run time where it is symbolic."""
+        ...
+
+    def sizes(self, dims: Sequence[Dim]) -> OnnxValue:
+        """Sizes as an int64 vector, computed at run time where they are symbolic."""
+        ...
+
+    def cast(self, value: OnnxValue, dtype: DType) -> OnnxValue:
+        """The value in another element type (itself, if it has that type already)."""
+        ...

@@ -1,0 +1,238 @@
+"""What an operation is: one class with its documentation, parameters, shape rule, both lowerings and examples.
+
+An operation is registered under its name in the language by being defined. Its tensor parameters are those of
+`infer`, its static parameters are the pydantic fields of the class, and its docstring is what users read.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from dlc.compiler.dim import Dim
+from dlc.compiler.init import Init
+from dlc.compiler.types import DType, Operand, Tensor
+
+if TYPE_CHECKING:
+    from dlc.compiler.onnx.context import OnnxContext, OnnxValue
+    from dlc.compiler.torch.context import Code, TorchContext
+
+
+def _as_dim(value: Any) -> Any:
+    return Dim.of(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _as_int(value: Any) -> Any:
+    return value.constant if isinstance(value, Dim) and value.is_constant else value
+
+
+def _as_float(value: Any) -> Any:
+    number = _as_int(value)
+    return float(number) if isinstance(number, int) and not isinstance(number, bool) else number
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+# The vocabulary of static parameters. Sizes may be symbolic; counts and strides may not.
+Size = Annotated[Dim, BeforeValidator(_as_dim)]
+Int = Annotated[int, BeforeValidator(_as_int)]
+Positive = Annotated[int, BeforeValidator(_as_int), Field(gt=0)]
+NonNegative = Annotated[int, BeforeValidator(_as_int), Field(ge=0)]
+Float = Annotated[float, BeforeValidator(_as_float)]
+PositiveFloat = Annotated[float, BeforeValidator(_as_float), Field(gt=0)]
+Probability = Annotated[float, BeforeValidator(_as_float), Field(ge=0, le=1)]
+Sizes = Annotated[tuple[Size, ...], BeforeValidator(_as_tuple)]
+Ints = Annotated[tuple[Int, ...], BeforeValidator(_as_tuple)]
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """A tensor that a part of a network owns: its shape, how it starts, and whether it is learned."""
+
+    shape: tuple[Dim, ...]
+    init: Init
+    trainable: bool = True
+    dtype: DType = DType.FLOAT
+
+
+class Example:
+    """A call of an operation, for its documentation and its tests.
+
+    Positional strings are the tensor parameters' types: `"N T 8"` is float[N, T, 8], `"int N T < 50"` an int tensor
+    with a range, `"bool N"` one of bools; a number stands for a static operand, none for an absent optional tensor.
+    Keywords are the static parameters. `gives` are the results' types, in the same words. `tolerance` is how far
+    onnxruntime may lie from PyTorch (relative to the largest magnitude); `smooth` says whether gradients can be
+    compared with finite differences; `positive` draws inputs from (0.1, 2) rather than a normal distribution.
+    """
+
+    def __init__(
+        self,
+        *inputs: str | float | None,
+        gives: str | tuple[str, ...],
+        tolerance: float = 1e-5,
+        smooth: bool = True,
+        positive: bool = False,
+        **static: Any,
+    ) -> None:
+        self.inputs = inputs
+        self.gives = (gives,) if isinstance(gives, str) else gives
+        self.tolerance = tolerance
+        self.smooth = smooth
+        self.positive = positive
+        self.static = static
+
+
+@dataclass(frozen=True, slots=True)
+class TensorParameter:
+    """A tensor parameter. `scalar`: a static number may stand in its place. `model`: takes an instance's weights."""
+
+    name: str
+    optional: bool
+    variadic: bool
+    scalar: bool
+    tensor: bool
+    model: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StaticParameter:
+    """A static parameter. `variadic`: takes all positional static values that are left, as a tuple."""
+
+    name: str
+    required: bool
+    default: Any
+    variadic: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    tensors: tuple[TensorParameter, ...]
+    statics: tuple[StaticParameter, ...]
+
+
+class Op(BaseModel):
+    """An operation with its static parameters given: a function from tensor types to tensor types.
+
+    A subclass defines `infer`, whose parameters are the operation's tensor parameters; annotations tell what may
+    stand there (`Tensor`, `Operand` for a tensor or a static number, `Tensor | None = None` for an optional one,
+    `*xs: Tensor` for any number, `Model` for the weights of an instance). It defines `onnx` or says in `no_onnx` why
+    it cannot, and `torch`, or `torch_module` where a module of `torch.nn` owns its weights.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        defer_build=True,
+        arbitrary_types_allowed=True,
+    )
+
+    name: ClassVar[str]
+    examples: ClassVar[tuple[Example, ...]] = ()
+    variadic: ClassVar[str | None] = None  # the static field that takes what positional values are left
+    no_onnx: ClassVar[str | None] = None
+    hidden: ClassVar[bool] = False  # written as an operator or an index, not called by name
+    stateful: ClassVar[bool] = False  # behaves otherwise in training than in evaluation
+    random: ClassVar[bool] = False
+
+    def __init_subclass__(cls, name: str | None = None, abstract: bool = False, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.name = name or re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
+        if abstract:
+            return
+        if not cls.__doc__:
+            raise TypeError(f"operation {cls.name} has no documentation")
+        if not cls.examples:
+            raise TypeError(f"operation {cls.name} has no examples")
+        if not hasattr(cls, "infer"):
+            raise TypeError(f"operation {cls.name} has no shape rule")
+        if cls.onnx is Op.onnx and cls.no_onnx is None:
+            raise TypeError(f"operation {cls.name} neither lowers to ONNX nor says in no_onnx why it cannot")
+        if cls.torch is Op.torch and cls.torch_module is Op.torch_module:
+            raise TypeError(f"operation {cls.name} has no lowering to PyTorch")
+        if cls.name in _REGISTRY:
+            raise TypeError(f"two operations are called {cls.name}")
+        _REGISTRY[cls.name] = cls
+
+    if TYPE_CHECKING:
+        # Every operation has its own tensor parameters, so no common signature says more than this.
+        infer: Any
+
+    def weights(self, *inputs: Any) -> dict[str, Weight]:
+        """The weights that one instance of this operation owns, by name, for inputs of these types."""
+        return {}
+
+    def torch(self, t: TorchContext, *inputs: Any) -> Code:
+        """The PyTorch expression for inputs given as code; by default a call of the operation's own module."""
+        return t.call(t.module, *inputs)
+
+    def torch_module(self, t: TorchContext, *inputs: Any) -> str:
+        """The constructor of the `torch.nn` module that owns the weights, for inputs of these types."""
+        raise NotImplementedError(f"{self.name} owns no module")
+
+    def onnx(self, g: OnnxContext, *inputs: Any) -> OnnxValue | tuple[OnnxValue, ...]:
+        """The ONNX nodes for inputs given as values."""
+        raise NotImplementedError(f"{self.name}: {self.no_onnx}")
+
+    def macs(self, *inputs: Any) -> Dim:
+        """Multiply-adds for inputs of these types."""
+        return Dim.of(0)
+
+    @classmethod
+    @cache
+    def signature(cls) -> Signature:
+        """The tensor parameters, read from `infer`, and the static ones, from the fields."""
+        tensors: list[TensorParameter] = []
+        for parameter in list(inspect.signature(cls.infer).parameters.values())[1:]:
+            kinds = {kind.strip() for kind in str(parameter.annotation).split("|")}
+            tensors.append(
+                TensorParameter(
+                    parameter.name,
+                    optional=parameter.default is None,
+                    variadic=parameter.kind is parameter.VAR_POSITIONAL,
+                    scalar="Operand" in kinds,
+                    tensor=bool(kinds & {"Operand", "Tensor"}),
+                    model="Model" in kinds,
+                )
+            )
+        statics = tuple(
+            StaticParameter(
+                name,
+                field.is_required(),
+                None if field.is_required() else field.get_default(call_default_factory=True),
+                name == cls.variadic,
+            )
+            for name, field in cls.model_fields.items()
+        )
+        return Signature(tuple(tensors), statics)
+
+    @classmethod
+    def operands(cls, inputs: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
+        """Each input beside the name of its tensor parameter."""
+        parameters = cls.signature().tensors
+        for position, value in enumerate(inputs):
+            yield parameters[min(position, len(parameters) - 1)].name, value
+
+    def results(self, *inputs: Operand | None) -> tuple[Tensor, ...]:
+        """The types of the results, always as a tuple. Raises ShapeError."""
+        given = self.infer(*inputs)
+        return given if isinstance(given, tuple) else (given,)
+
+
+_REGISTRY: dict[str, type[Op]] = {}
+
+
+def operations() -> dict[str, type[Op]]:
+    """Every operation by its name, those written as operators too."""
+    import dlc.compiler.ops  # noqa: F401  (defining an operation registers it)
+
+    return _REGISTRY

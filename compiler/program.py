@@ -1,0 +1,135 @@
+"""What a checked spec is: models, data and training, with every name resolved and every shape known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from dlc.compiler.graph import Graph, Module, Value
+from dlc.compiler.settings import Settings
+from dlc.compiler.types import Tensor
+from dlc.grammar.source import Source, Span
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A `model` declaration, elaborated for itself: inputs as declared, dimensions symbolic where they are open."""
+
+    name: str
+    graph: Graph
+    doc: str = ""
+
+
+# --- data -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SourceCall:
+    """`sklearn("digits")`: the kind of source and its arguments, each with the place where it stands."""
+
+    kind: str
+    arguments: tuple[object, ...]
+    named: Mapping[str, object]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What a source offers: the type of each column for ONE example, and, where it is known, how many there are."""
+
+    columns: Mapping[str, Tensor]
+    count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of an example: its declared type, and the graph that computes it from the columns of one example.
+
+    The graph's inputs are the columns that it reads; its single output has the declared shape.
+    """
+
+    name: str
+    type: Tensor
+    graph: Graph
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class DataSpec:
+    """A `data` declaration. `split` maps each part to its share, in order, the shares' sum being 1."""
+
+    name: str
+    source: SourceCall
+    schema: Schema
+    fields: Mapping[str, Field]
+    split: Mapping[str, float]
+    span: Span
+
+
+# --- training ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Minimize:
+    """A gradient step on `value`; `over` are the paths of the modules that it updates (empty: all instances)."""
+
+    value: Value
+    over: tuple[str, ...]
+    sign: int
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A metric, averaged over what it is measured on."""
+
+    name: str
+    value: Value
+    span: Span
+
+
+Effect = Minimize | Report
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one step does to one batch: a graph over the data's fields, and effects, each after `position` nodes."""
+
+    graph: Graph
+    effects: tuple[tuple[int, Effect], ...]
+
+    @property
+    def reports(self) -> tuple[Report, ...]:
+        return tuple(effect for _, effect in self.effects if isinstance(effect, Report))
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSpec:
+    """A `train` declaration: instances by name, settings, and the step.
+
+    The step's graph borrows the instances under their names. `models` tells for each instance the name of the
+    block or model that it is an instance of.
+    """
+
+    name: str
+    data: DataSpec
+    instances: Mapping[str, Module]
+    models: Mapping[str, str]
+    settings: Settings
+    step: Step
+    span: Span
+    doc: str = ""
+
+    def weight_prefix(self, instance: str) -> str:
+        """What precedes an instance's weight paths in a run: nothing where it is the only instance."""
+        return "" if len(self.instances) == 1 else f"{instance}."
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A whole checked spec. `sources` are the file itself and what it imports."""
+
+    sources: tuple[Source, ...]
+    models: Mapping[str, Model] = field(default_factory=dict[str, Model])
+    data: Mapping[str, DataSpec] = field(default_factory=dict[str, DataSpec])
+    trains: Mapping[str, TrainSpec] = field(default_factory=dict[str, TrainSpec])

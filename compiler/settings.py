@@ -1,0 +1,113 @@
+"""The settings of a `train` block: what may be set, within which bounds. What they do is the runtime's business."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from dlc.compiler.op import Float, NonNegative, Positive, PositiveFloat
+
+Share = Annotated[Float, Field(ge=0, lt=1)]
+
+
+class _Choice(BaseModel):
+    """A call such as `adamw(lr=1e-3)`, chosen from a family by its name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
+    name: ClassVar[str]
+    families: ClassVar[dict[str, dict[str, type[_Choice]]]] = {}
+
+    def __init_subclass__(cls, name: str = "", **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.name = name
+        family = next((base.__name__ for base in cls.__mro__[1:] if base.__name__ in _Choice.families), None)
+        if family is None:
+            _Choice.families[cls.__name__] = {}
+        else:
+            _Choice.families[family][name] = cls
+
+    @classmethod
+    def choices(cls) -> dict[str, type[_Choice]]:
+        """The members of this family by their names in the language."""
+        return _Choice.families[cls.__name__]
+
+
+class Optimizer(_Choice):
+    """How weights follow their gradients."""
+
+    lr: PositiveFloat
+
+
+class SGD(Optimizer, name="sgd"):
+    """Gradient descent, with momentum and Nesterov's lookahead if asked for."""
+
+    lr: PositiveFloat = 0.01
+    momentum: Share = 0.0
+    nesterov: bool = False
+    weight_decay: Annotated[Float, Field(ge=0)] = 0.0
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> SGD:
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov looks ahead along the momentum, so it needs momentum above 0")
+        return self
+
+
+class Adam(Optimizer, name="adam"):
+    """Kingma and Ba, 2014."""
+
+    lr: PositiveFloat = 1e-3
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    eps: PositiveFloat = 1e-8
+    weight_decay: Annotated[Float, Field(ge=0)] = 0.0
+
+
+class AdamW(Optimizer, name="adamw"):
+    """Adam with decoupled weight decay. Loshchilov and Hutter, 2017."""
+
+    lr: PositiveFloat = 1e-3
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    eps: PositiveFloat = 1e-8
+    weight_decay: Annotated[Float, Field(ge=0)] = 0.01
+
+
+class Schedule(_Choice):
+    """How the learning rate changes; `warmup` steps lead linearly up to it."""
+
+    warmup: NonNegative = 0
+
+
+class ConstantRate(Schedule, name="constant"):
+    """The learning rate stays as it is."""
+
+
+class Cosine(Schedule, name="cosine"):
+    """Half a cosine down to `final` times the learning rate. Loshchilov and Hutter, 2016."""
+
+    final: Annotated[Float, Field(ge=0, le=1)] = 0.0
+
+
+def _all_or_count(value: Any) -> Any:
+    from dlc.compiler.dim import Dim
+
+    return value.constant if isinstance(value, Dim) else value
+
+
+class Settings(BaseModel):
+    """The settings of a `train` block."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    batch: Annotated[Literal["all"] | Positive, BeforeValidator(_all_or_count)] = 32
+    epochs: Positive | None = None
+    steps: Positive | None = None
+    optimizer: Optimizer = AdamW()
+    schedule: Schedule = ConstantRate()
+    seed: NonNegative = 0
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Settings:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("a training lasts a number of epochs or a number of steps: set one of the two")
+        return self
