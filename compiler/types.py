@@ -99,6 +99,7 @@ class ShapeError(Exception):
         help: str | None = None,
         against: str | None = None,
         notes: tuple[str, ...] = (),
+        sizes: tuple[Dim, ...] = (),
     ) -> None:
         super().__init__(message)
         self.argument = argument
@@ -107,6 +108,7 @@ class ShapeError(Exception):
         self.help = help
         self.against = against
         self.notes = notes
+        self.sizes = sizes
 
 
 class TypeMismatch(ShapeError):
@@ -123,7 +125,7 @@ def unify(a: Dim, b: Dim) -> Dim:
     return a if a.origin is not None else b
 
 
-def broadcast(a: Operand, b: Operand, *, names: tuple[str, str] = ("x", "y")) -> tuple[Dim, ...]:
+def broadcast(a: Operand, b: Operand) -> tuple[Dim, ...]:
     """NumPy's rule: aligned at the last axis, sizes are equal or one of them is 1."""
     rank = max(a.rank, b.rank)
     left = (Dim.of(1),) * (rank - a.rank) + a.shape
@@ -141,8 +143,7 @@ def broadcast(a: Operand, b: Operand, *, names: tuple[str, str] = ("x", "y")) ->
                 None,
                 "the shapes do not fit",
                 label=f"{m} against {n} on axis {axis - rank}",
-                notes=(f"{names[0]}: {a}", f"{names[1]}: {b}"),
-                against=names[1],
+                sizes=(m, n),
             )
     return tuple(shape)
 
