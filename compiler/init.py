@@ -7,7 +7,8 @@ axis 1 what goes in, the rest is the receptive field.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, ClassVar, 
+from typing import TYPE_CHECKING, Any, ClassVar
+
 from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
