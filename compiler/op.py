@@ -167,23 +167,25 @@ class Op(BaseModel):
         # Every operation has its own tensor parameters, so no common signature says more than this.
         infer: Any
 
-    def weights(self, *inputs: Any) -> dict[str, Weight]:
+    # Nothing is ever passed by name below: `**_` tells type checkers that an override may name its own inputs.
+
+    def weights(self, *inputs: Any, **_: Any) -> dict[str, Weight]:
         """The weights that one instance of this operation owns, by name, for inputs of these types."""
         return {}
 
-    def torch(self, t: TorchContext, *inputs: Any) -> Code:
+    def torch(self, t: TorchContext, *inputs: Any, **_: Any) -> Code:
         """The PyTorch expression for inputs given as code; by default a call of the operation's own module."""
         return t.call(t.module, *inputs)
 
-    def torch_module(self, t: TorchContext, *inputs: Any) -> str:
+    def torch_module(self, t: TorchContext, *inputs: Any, **_: Any) -> str:
         """The constructor of the `torch.nn` module that owns the weights, for inputs of these types."""
         raise NotImplementedError(f"{self.name} owns no module")
 
-    def onnx(self, g: OnnxContext, *inputs: Any) -> OnnxValue | tuple[OnnxValue, ...]:
+    def onnx(self, g: OnnxContext, *inputs: Any, **_: Any) -> OnnxValue | tuple[OnnxValue, ...]:
         """The ONNX nodes for inputs given as values."""
         raise NotImplementedError(f"{self.name}: {self.no_onnx}")
 
-    def macs(self, *inputs: Any) -> Dim:
+    def macs(self, *inputs: Any, **_: Any) -> Dim:
         """Multiply-adds for inputs of these types."""
         return Dim.of(0)
 

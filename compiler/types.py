@@ -189,6 +189,29 @@ def require_int(name: str, operand: Tensor) -> None:
         raise TypeMismatch(name, f"{name} is {operand.dtype.value}, and it must be int", label=str(operand))
 
 
+def require_bool(name: str, operand: Operand) -> None:
+    if isinstance(operand, Scalar):
+        refused = not isinstance(operand.value, bool)
+    else:
+        refused = operand.dtype is not DType.BOOL
+    if refused:
+        raise TypeMismatch(
+            name, f"{name} is not bool", label=str(operand), help=f"compare it with something, as in {name} > 0"
+        )
+
+
+def require_number(name: str, operand: Operand) -> None:
+    """Refuses bools, of which there is no sum, order or magnitude."""
+    if isinstance(operand, Scalar):
+        refused = isinstance(operand.value, bool)
+    else:
+        refused = operand.dtype is DType.BOOL
+    if refused:
+        raise TypeMismatch(
+            name, f"{name} is bool, and it must be a number", label=str(operand), help=f'cast({name}, "float")'
+        )
+
+
 def require_rank(name: str, operand: Tensor, least: int, most: int | None = None) -> None:
     """Refuses a tensor of fewer than `least` or more than `most` axes (exactly `least` where `most` is none)."""
     most = least if most is None else most
