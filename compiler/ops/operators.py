@@ -1,0 +1,323 @@
+"""The operators of the language on tensors: arithmetic, comparison and logic, element by element, broadcasting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from dlc.compiler.dim import Dim
+from dlc.compiler.op import Example, Op
+from dlc.compiler.types import (
+    DType,
+    Operand,
+    Scalar,
+    ShapeError,
+    Tensor,
+    TypeMismatch,
+    broadcast,
+    promote,
+    require_bool,
+    require_number,
+)
+
+if TYPE_CHECKING:
+    from dlc.compiler.onnx.context import OnnxContext, OnnxValue
+    from dlc.compiler.torch.context import Code, TorchContext
+
+
+class Binary(Op, abstract=True):
+    """Two tensors, or one and a static number, broadcast."""
+
+    hidden = True
+    operator: ClassVar[str]
+    onnx_name: ClassVar[str]
+
+    def operand_type(self, left: Operand, right: Operand) -> DType:
+        """The element type that both sides are brought to."""
+        return promote(left, right)
+
+    def infer(self, left: Operand, right: Operand) -> Tensor:
+        require_number("left", left)
+        require_number("right", right)
+        return Tensor(self.operand_type(left, right), broadcast(left, right))
+
+    def torch(self, t: TorchContext, left: Code, right: Code) -> Code:
+        return t.binary(self.operator, left, right)
+
+    def onnx(self, g: OnnxContext, left: OnnxValue | Scalar, right: OnnxValue | Scalar) -> OnnxValue:
+        dtype = self.operand_type(*g.inputs)
+        return self.apply(g, g.tensor(left, dtype), g.tensor(right, dtype), dtype)
+
+    def apply(self, g: OnnxContext, left: OnnxValue, right: OnnxValue, dtype: DType) -> OnnxValue:
+        return g.op(self.onnx_name, left, right)
+
+
+class Add(Binary):
+    """left + right."""
+
+    examples = (
+        Example("N T", "T", gives="N T"),
+        Example("N 1 C", "T 1", gives="N T C"),
+        Example("N T", 1, gives="N T"),
+        Example("int N", 0.5, gives="N"),
+        Example("int N", 2, gives="int N"),
+        Example("int N", "N", gives="N"),
+        Example("", "N", gives="N"),
+    )
+    operator = "+"
+    onnx_name = "Add"
+
+
+class Subtract(Binary):
+    """left - right."""
+
+    examples = (
+        Example("N T", "N 1", gives="N T"),
+        Example(1, "N T", gives="N T"),
+        Example("int N", "int N", gives="int N"),
+    )
+    operator = "-"
+    onnx_name = "Sub"
+
+
+class Multiply(Binary):
+    """left * right."""
+
+    examples = (
+        Example("N T", "T", gives="N T"),
+        Example(0.5, "N T", gives="N T"),
+        Example("int N", "int N", gives="int N"),
+    )
+    operator = "*"
+    onnx_name = "Mul"
+
+
+class Divide(Binary):
+    """left / right, a float also of ints."""
+
+    examples = (
+        Example("N T", "T", gives="N T", positive=True),
+        Example(1, "N T", gives="N T", positive=True),
+        Example("int N", 2, gives="N"),
+        Example("int N", "int N", gives="N", positive=True),
+    )
+    operator = "/"
+    onnx_name = "Div"
+
+    def operand_type(self, left: Operand, right: Operand) -> DType:
+        dtype = promote(left, right)
+        return dtype if dtype.is_float else DType.FLOAT
+
+
+class FloorDivide(Binary):
+    """The greatest whole number that is not above left / right."""
+
+    examples = (
+        Example("N T", "T", gives="N T", positive=True),
+        Example("int N T", 2, gives="int N T"),
+        Example("int N T", -3, gives="int N T"),
+        Example("N T", 0.5, gives="N T"),
+    )
+    operator = "//"
+
+    def torch(self, t: TorchContext, left: Code, right: Code) -> Code:
+        if t.outputs[0].dtype.is_float:  # of which PyTorch's // has no derivative
+            return t.call("torch.floor", t.binary("/", left, right))
+        return t.binary("//", left, right)
+
+    def apply(self, g: OnnxContext, left: OnnxValue, right: OnnxValue, dtype: DType) -> OnnxValue:
+        if dtype.is_float:
+            return g.op("Floor", g.op("Div", left, right))
+        return g.op("Div", g.op("Sub", left, g.op("Mod", left, right)), right)  # Div alone cuts towards 0
+
+
+class Remainder(Binary):
+    """left - right * (left // right): what a division leaves, with the sign of `right`."""
+
+    examples = (
+        Example("int N T", 3, gives="int N T < 3"),
+        Example("int N T", -3, gives="int N T"),
+        Example("int N < V", 3, gives="int N < 3"),
+        Example("N T", 0.75, gives="N T"),
+    )
+    operator = "%"
+
+    def infer(self, left: Operand, right: Operand) -> Tensor:
+        result = super().infer(left, right)
+        if result.dtype.is_int and isinstance(right, Scalar) and _whole(right).less(1) is False:
+            return Tensor(result.dtype, result.shape, _whole(right))
+        return result
+
+    def apply(self, g: OnnxContext, left: OnnxValue, right: OnnxValue, dtype: DType) -> OnnxValue:
+        if dtype.is_float:
+            return g.op("Sub", left, g.op("Mul", right, g.op("Floor", g.op("Div", left, right))))
+        return g.op("Mod", left, right)
+
+
+class Power(Binary):
+    """left to the power of right."""
+
+    examples = (
+        Example("N T", 2, gives="N T"),
+        Example("N T", 0.5, gives="N T", positive=True),
+        Example("N T", "T", gives="N T", positive=True),
+        Example(2, "N T", gives="N T"),
+        Example("int N", 3, gives="int N"),
+    )
+    operator = "**"
+    onnx_name = "Pow"
+
+    def infer(self, left: Operand, right: Operand) -> Tensor:
+        result = super().infer(left, right)
+        if result.dtype.is_int and isinstance(right, Scalar) and _whole(right).less(0):
+            raise ShapeError("right", f"an int has no power {right}", help='cast the base first: cast(x, "float")')
+        return result
+
+
+class Negate(Op):
+    """-x."""
+
+    hidden = True
+    examples = (Example("N T", gives="N T"), Example("int N", gives="int N"))
+
+    def infer(self, x: Tensor) -> Tensor:
+        require_number("x", x)
+        return x.cast(x.dtype)
+
+    def torch(self, t: TorchContext, x: Code) -> Code:
+        return t.unary("-", x)
+
+    def onnx(self, g: OnnxContext, x: OnnxValue) -> OnnxValue:
+        return g.op("Neg", x)
+
+
+class Comparison(Binary, abstract=True):
+    """A relation between two numbers, element by element."""
+
+    def infer(self, left: Operand, right: Operand) -> Tensor:
+        result = super().infer(left, right)
+        return result.cast(DType.BOOL)
+
+
+class Less(Comparison):
+    """left < right, as a bool."""
+
+    examples = (
+        Example("N T", "T", gives="bool N T"),
+        Example("int N", 2, gives="bool N"),
+        Example("int N", 0.5, gives="bool N"),
+        Example("int N", "N", gives="bool N"),
+    )
+    operator = "<"
+    onnx_name = "Less"
+
+
+class LessEqual(Comparison):
+    """left <= right, as a bool."""
+
+    examples = (Example("N T", "T", gives="bool N T"), Example("int N", 2, gives="bool N"))
+    operator = "<="
+    onnx_name = "LessOrEqual"
+
+
+class Greater(Comparison):
+    """left > right, as a bool."""
+
+    examples = (Example("N T", "T", gives="bool N T"), Example("int N", 2, gives="bool N"))
+    operator = ">"
+    onnx_name = "Greater"
+
+
+class GreaterEqual(Comparison):
+    """left >= right, as a bool."""
+
+    examples = (Example("N T", "T", gives="bool N T"), Example("int N", 2, gives="bool N"))
+    operator = ">="
+    onnx_name = "GreaterOrEqual"
+
+
+class Equality(Binary, abstract=True):
+    """A comparison that bools have too."""
+
+    def infer(self, left: Operand, right: Operand) -> Tensor:
+        bools = [
+            isinstance(side.value, bool) if isinstance(side, Scalar) else side.dtype is DType.BOOL
+            for side in (left, right)
+        ]
+        if bools[0] != bools[1]:
+            raise TypeMismatch(
+                "right", "a bool and a number are never equal", label=f"{left} against {right}", against="left"
+            )
+        self.operand_type(left, right)
+        return Tensor(DType.BOOL, broadcast(left, right))
+
+
+class Equal(Equality):
+    """left == right, as a bool."""
+
+    examples = (
+        Example("int N T", "int T", gives="bool N T"),
+        Example("int N", 2, gives="bool N"),
+        Example("bool N", "bool N", gives="bool N"),
+        Example("bool N", True, gives="bool N"),
+        Example("N", 0, gives="bool N"),
+    )
+    operator = "=="
+    onnx_name = "Equal"
+
+
+class NotEqual(Equality):
+    """left != right, as a bool."""
+
+    examples = (Example("int N T", "int T", gives="bool N T"), Example("bool N", "bool N", gives="bool N"))
+    operator = "!="
+
+    def apply(self, g: OnnxContext, left: OnnxValue, right: OnnxValue, dtype: DType) -> OnnxValue:
+        return g.op("Not", g.op("Equal", left, right))
+
+
+class Logical(Binary, abstract=True):
+    """A connective of two bools."""
+
+    def infer(self, left: Operand, right: Operand) -> Tensor:
+        require_bool("left", left)
+        require_bool("right", right)
+        return Tensor(DType.BOOL, broadcast(left, right))
+
+
+class LogicalAnd(Logical):
+    """Whether both are true."""
+
+    examples = (Example("bool N T", "bool T", gives="bool N T"), Example("bool N", True, gives="bool N"))
+    operator = "&"
+    onnx_name = "And"
+
+
+class LogicalOr(Logical):
+    """Whether one or both are true."""
+
+    examples = (Example("bool N T", "bool T", gives="bool N T"),)
+    operator = "|"
+    onnx_name = "Or"
+
+
+class LogicalNot(Op):
+    """Whether it is false."""
+
+    hidden = True
+    examples = (Example("bool N T", gives="bool N T"),)
+
+    def infer(self, x: Tensor) -> Tensor:
+        require_bool("x", x)
+        return x
+
+    def torch(self, t: TorchContext, x: Code) -> Code:
+        return t.unary("~", x)
+
+    def onnx(self, g: OnnxContext, x: OnnxValue) -> OnnxValue:
+        return g.op("Not", x)
+
+
+def _whole(scalar: Scalar) -> Dim:
+    """A static number that met ints and left them ints."""
+    assert isinstance(scalar.value, Dim)
+    return scalar.value
