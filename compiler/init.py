@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from dlc.compiler.dim import Dim
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -28,6 +30,8 @@ class Init(BaseModel):
     def __init_subclass__(cls, name: str = "", **options: Any) -> None:
         super().__init_subclass__(**options)
         cls.name = name
+        if not name:  # a start that some operation has by default, and that a spec cannot ask for
+            return
         if name in _REGISTRY:
             raise TypeError(f"two initialisations are called {name}")
         _REGISTRY[name] = cls
@@ -219,6 +223,35 @@ class Identity(Init, name="identity"):
         import numpy as np
 
         return self.gain * np.eye(*shape)
+
+
+class FanUniform(Init):
+    """Uniform within 1/sqrt(fan): how PyTorch starts the weights and biases of its linear and recurrent layers."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+    fan: Dim
+
+    def torch(self, tensor: str) -> str:
+        bound = 1 / math.sqrt(max(1, int(self.fan)))
+        return f"nn.init.uniform_({tensor}, {-bound!r}, {bound!r})"
+
+    def draw(self, random: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        bound = 1 / math.sqrt(max(1, int(self.fan)))
+        return random.uniform(-bound, bound, shape)
+
+
+class PaddedNormal(Init):
+    """The standard normal distribution, except for one row that is 0: an embedding with a padding index."""
+
+    padding: int
+
+    def torch(self, tensor: str) -> str:
+        return f"nn.init.normal_({tensor})\nnn.init.zeros_({tensor}[{self.padding}])"
+
+    def draw(self, random: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:
+        values = random.normal(size=shape)
+        values[self.padding] = 0
+        return values
 
 
 def _gain(gain: float) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -41,6 +41,17 @@ def _as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _as_extents(least: int) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        given: tuple[Any, ...] = tuple(value) if isinstance(value, list | tuple) else (value,)
+        sizes = tuple(map(_as_int, given))
+        if not sizes or not all(isinstance(size, int) and size >= least for size in sizes):
+            raise ValueError(f"a number from {least} up, or a list with one for each axis, is due")
+        return sizes if isinstance(value, list | tuple) else sizes[0]
+
+    return check
+
+
 # The vocabulary of static parameters. Sizes may be symbolic; counts and strides may not.
 Size = Annotated[Dim, BeforeValidator(_as_dim)]
 Int = Annotated[int, BeforeValidator(_as_int)]
@@ -51,6 +62,9 @@ PositiveFloat = Annotated[float, BeforeValidator(_as_float), Field(gt=0)]
 Probability = Annotated[float, BeforeValidator(_as_float), Field(ge=0, le=1)]
 Sizes = Annotated[tuple[Size, ...], BeforeValidator(_as_tuple)]
 Ints = Annotated[tuple[Int, ...], BeforeValidator(_as_tuple)]
+# One number for all spatial axes of an image, or one for each.
+Extents = Annotated[int | tuple[int, ...], BeforeValidator(_as_extents(1))]
+Margins = Annotated[int | tuple[int, ...], BeforeValidator(_as_extents(0))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +185,10 @@ class Op(BaseModel):
 
     def weights(self, *inputs: Any, **_: Any) -> dict[str, Weight]:
         """The weights that one instance of this operation owns, by name, for inputs of these types."""
+        return {}
+
+    def initialised(self) -> dict[str, Init]:
+        """The weights that the spec starts otherwise than their module of `torch.nn` does by itself."""
         return {}
 
     def torch(self, t: TorchContext, *inputs: Any, **_: Any) -> Code:

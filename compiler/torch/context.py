@@ -11,7 +11,7 @@ from dlc.compiler.types import DType, Tensor
 
 
 class Level(IntEnum):
-    """How tightly a Python expression binds."""
+    """How tightly a Python expression binds; the order and the neighbours are those of Python's grammar."""
 
     CONDITIONAL = 0
     OR = 1
@@ -21,6 +21,7 @@ class Level(IntEnum):
     BIT_OR = 5
     BIT_XOR = 6
     BIT_AND = 7
+    SHIFT = 8
     SUM = 9
     PRODUCT = 10
     UNARY = 11
@@ -61,7 +62,7 @@ class Code(str):
         return code
 
     @staticmethod
-    def within(text: str, level: Level) -> str:
+    def within(text: str, level: int) -> str:
         """The text, in parentheses if it binds less tightly than `level`."""
         return f"({text})" if getattr(text, "level", Level.ATOM) < level else str(text)
 
@@ -82,8 +83,9 @@ class TorchContext:
     """Handed to `Op.torch` and `Op.torch_module`.
 
     inputs, outputs: the types of the node's operands and results. `module` is the expression of the module that owns
-    the node's weights. sizes: writes a Dim as an expression. anchors: expressions of tensors whose device, and, for
-    a float one, whose element type new tensors take on.
+    the node's weights; `training` says at run time whether the network is being trained. sizes: writes a Dim as an
+    expression. anchors: expressions of tensors whose device, and, for a float one, whose element type new tensors
+    take on.
     """
 
     def __init__(
@@ -96,18 +98,32 @@ class TorchContext:
         anchor: str | None = None,
         float_anchor: str | None = None,
         imports: set[str] | None = None,
+        functions: dict[str, str] | None = None,
+        training: str = "self.training",
     ) -> None:
         self.inputs = inputs
         self.outputs = outputs
         self.module = Code(module)
+        self.training = Code(training)
         self.size = sizes
         self.imports: set[str] = set() if imports is None else imports
+        self.functions: dict[str, str] = {} if functions is None else functions
+        self.training = Code(training)
         self._anchor = anchor
         self._float_anchor = float_anchor
 
     def importing(self, statement: str) -> None:
         """Asks for an import besides torch, `nn` and `F`, as in `import math`."""
         self.imports.add(statement)
+
+    def defining(self, source: str) -> str:
+        """Asks for a function at the top of the file, for what takes more than one expression; gives its name.
+
+        Such a function may use torch, `nn` and `F`. Whoever asks twice for the same one gets it once.
+        """
+        name = source.split("(", 1)[0].removeprefix("def ")
+        self.functions[name] = source
+        return name
 
     def literal(self, value: Any) -> Code:
         """A static value as Python writes it."""
@@ -156,10 +172,8 @@ class TorchContext:
         level = _OPERATORS[operator]
         if operator == "**":  # binds to the right, and tighter than a sign on its left
             return Code(f"{Code.within(left, Level.ATOM)} ** {Code.within(right, Level.UNARY)}", level)
-        looser = Level(level + 1) if level is Level.COMPARE else level
-        tighter = Level.UNARY if level is Level.PRODUCT else Level.PRODUCT if level is Level.SUM else Level(level + 1) \
-            if level + 1 in iter(Level) else Level.SUM
-        return Code(f"{Code.within(left, looser)} {operator} {Code.within(right, tighter)}", level)
+        loosest = level + 1 if level is Level.COMPARE else level  # a < b < c would be a chain
+        return Code(f"{Code.within(left, loosest)} {operator} {Code.within(right, level + 1)}", level)
 
     def unary(self, operator: str, operand: str) -> Code:
         return Code(f"{operator}{Code.within(operand, Level.UNARY)}", Level.UNARY)
