@@ -44,10 +44,10 @@ class DirectTorch(torch.nn.Module):
             float_anchor=floats[0] if floats else None,
         )
         self._scope: dict[str, Any] = {"torch": torch, "nn": torch.nn, "F": torch.nn.functional}
-        if case.op.weights(*case.inputs):
+        if case.op.weights(*case.inputs) or case.op.stateful:
             setattr(self, case.op.name, eval(case.op.torch_module(t, *operands), self._scope))
         self.code = case.op.torch(t, *operands)
-        for statement in t.imports:
+        for statement in [*t.imports, *t.functions.values()]:
             exec(statement, self._scope)
 
     def forward(self, *inputs: torch.Tensor) -> Any:

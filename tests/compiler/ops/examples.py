@@ -126,7 +126,8 @@ class Case:
                 part.modules[f"w{place}"] = WeightModule(Weight(weight.shape, Normal()))
             graph.modules[path] = BlockModule(part)
         module = None
-        if weights := self.op.weights(*self.inputs):
+        weights = self.op.weights(*self.inputs)
+        if weights or self.op.stateful:
             module = self.op.name
             graph.modules[module] = OpModule(self.op, self.inputs, weights)
         graph.outputs = graph.add(self.op, operands, self.op.results(*self.inputs), SPAN, module)

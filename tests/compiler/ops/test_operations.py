@@ -66,7 +66,6 @@ def test_module_has_the_declared_weights(case: Case) -> None:
     weights = case.op.weights(*case.inputs)
     module = Torch(case, case.symbols.binding(second=False)).module
     state = {path.rpartition(".")[2]: value for path, value in module.state_dict().items()}
-    state.pop("num_batches_tracked", None)
     assert {name: tuple(map(int, weight.shape)) for name, weight in weights.items()} == {
         name: tuple(value.shape) for name, value in state.items()
     }
