@@ -1,0 +1,26 @@
+"""Which graphs lead to which: walks over whole programs that visit each graph once, however often it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from dlc.compiler.graph import Call, Graph
+
+
+def called(graph: Graph) -> Iterator[Graph]:
+    """The graphs that a graph calls, once for each call."""
+    return (node.action.graph for node in graph.nodes if isinstance(node.action, Call))
+
+
+def callees_first(roots: Iterable[Graph], follow: Callable[[Graph], Iterable[Graph]] = called) -> Iterator[Graph]:
+    """Every graph that is reached from the roots, once, after all those that it leads to."""
+    pending = [(root, False) for root in roots][::-1]
+    seen: set[Graph] = set()
+    while pending:
+        graph, finished = pending.pop()
+        if finished:
+            yield graph
+        elif graph not in seen:
+            seen.add(graph)
+            pending.append((graph, True))
+            pending.extend([(callee, False) for callee in follow(graph)][::-1])

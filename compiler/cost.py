@@ -1,0 +1,213 @@
+"""What a network costs: learned numbers and multiply-adds, counted once for each graph however often it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from dlc.compiler.calls import callees_first
+from dlc.compiler.dim import Dim
+from dlc.compiler.graph import (
+    BlockModule,
+    Call,
+    Graph,
+    ListModule,
+    Module,
+    Node,
+    OpModule,
+    ReadWeight,
+    WeightModule,
+    find_module,
+)
+from dlc.compiler.op import Op, Weight
+from dlc.compiler.types import Tensor, product
+
+_ZERO = Dim.of(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """How many numbers are learned, those of biases (weights whose name starts with `bias`) apart from the others."""
+
+    weights: Dim = _ZERO
+    biases: Dim = _ZERO
+
+    def __add__(self, other: Learned) -> Learned:
+        return Learned(self.weights + other.weights, self.biases + other.biases)
+
+    def __sub__(self, other: Learned) -> Learned:
+        return Learned(self.weights - other.weights, self.biases - other.biases)
+
+    @property
+    def total(self) -> Dim:
+        return self.weights + self.biases
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One step of a model as its summary shows it.
+
+    path: of its module, or, where it owns no weights, its operation's name, numbered from the second use on.
+    Weights that several layers share are counted for the first of them. macs: multiply-adds.
+    """
+
+    path: str
+    op: str
+    outputs: tuple[Tensor, ...]
+    learned: Learned
+    macs: Dim
+
+
+class Costs:
+    """Counts for graphs and modules. Sizes that are symbolic give symbolic counts."""
+
+    def __init__(self) -> None:
+        self._learned: dict[Graph, Learned] = {}
+        self._macs: dict[Graph, Dim] = {}
+
+    def learned(self, module: Module | Graph) -> Learned:
+        """What one instance of a module, or of a graph, learns."""
+        root = module if isinstance(module, Graph) else None
+        for graph in callees_first([root] if root else _graphs_within([module]), _owned):
+            if graph not in self._learned:
+                self._learned[graph] = self._sum(graph.modules.items())
+        return self._learned[root] if root else self._sum([("", module)])
+
+    def _sum(self, modules: Iterable[tuple[str, Module | Graph]]) -> Learned:
+        total = Learned()
+        pending = list(modules)
+        while pending:
+            name, module = pending.pop()
+            match module:
+                case WeightModule(weight=weight):
+                    total += _count(name, weight)
+                case OpModule(weights=weights):
+                    for own, weight in weights.items():
+                        total += _count(own, weight)
+                case BlockModule(graph=graph):
+                    total += self._learned[graph]
+                case ListModule(items=items):
+                    pending.extend((name, item) for item in items)
+                case Graph():
+                    total += self._learned[module]
+        return total
+
+    def macs(self, graph: Graph) -> Dim:
+        """The multiply-adds of one call of a graph."""
+        for callee in callees_first([graph]):
+            if callee not in self._macs:
+                self._macs[callee] = sum((self._node_macs(node) for node in callee.nodes), _ZERO)
+        return self._macs[graph]
+
+    def _node_macs(self, node: Node) -> Dim:
+        match node.action:
+            case Call(graph=graph):
+                return self._macs[graph]
+            case Op() as op:
+                return op.macs(*node.operand_types)
+            case ReadWeight():
+                return _ZERO
+
+    def layers(self, model: Graph, depth: int = 1) -> Iterator[Layer]:
+        """The layers of a model in the order in which they run, blocks opened down to `depth` levels.
+
+        Operators and indexing are left out where they cost no multiply-adds, since they are no layers to a reader.
+        """
+        self.macs(model)
+        tally = _Tally(self)
+        pending = list(_walk(model, "", depth))[::-1]
+        while pending:
+            step = pending.pop()
+            node = step.node
+            if isinstance(node.action, Call) and step.depth > 1:
+                pending.extend(list(_walk(node.action.graph, f"{step.path}.", step.depth - 1))[::-1])
+                continue
+            macs = self._node_macs(node)
+            if isinstance(node.action, Op) and node.action.hidden and macs == 0:
+                continue
+            learned = tally.count(step.path, step.module)
+            if isinstance(node.action, ReadWeight) and learned.total == 0:
+                continue
+            yield Layer(step.path, _title(node), tuple(value.type for value in node.outputs), learned, macs)
+
+
+class _Tally:
+    """Which weights have been counted: those of a module that was met before, as a whole or in part, are not again."""
+
+    def __init__(self, costs: Costs) -> None:
+        self._costs = costs
+        self._seen: set[str] = set()
+        self._beneath: dict[str, Learned] = {}
+
+    def count(self, path: str, module: Module | None) -> Learned:
+        above = list(_ancestors(path))
+        if module is None or path in self._seen or not self._seen.isdisjoint(above):
+            return Learned()
+        learned = self._costs.learned(module) - self._beneath.get(path, Learned())
+        self._seen.add(path)
+        for ancestor in above:
+            self._beneath[ancestor] = self._beneath.get(ancestor, Learned()) + learned
+        return learned
+
+
+def _ancestors(path: str) -> Iterator[str]:
+    """The modules around the one at `path`, the nearest first."""
+    while "." in path:
+        path = path.rpartition(".")[0]
+        yield path
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A node, the path it is shown under, the module that it uses, and how many levels it may be opened by."""
+
+    node: Node
+    path: str
+    module: Module | None
+    depth: int
+
+
+def _walk(graph: Graph, prefix: str, depth: int) -> Iterator[_Step]:
+    taken: dict[str, int] = {}
+    reachable = graph.modules | graph.borrowed
+    for node in graph.nodes:
+        if node.module is not None:
+            yield _Step(node, prefix + node.module, find_module(reachable, node.module), depth)
+        else:
+            name = _title(node)
+            taken[name] = taken.get(name, 0) + 1
+            numbered = name if taken[name] == 1 else f"{name}_{taken[name]}"
+            yield _Step(node, prefix + numbered, None, depth)
+
+
+def _title(node: Node) -> str:
+    match node.action:
+        case Call(graph=graph):
+            return graph.name
+        case Op() as op:
+            return op.name
+        case ReadWeight():
+            return "weight"
+
+
+def _count(name: str, weight: Weight) -> Learned:
+    if not weight.trainable:
+        return Learned()
+    count = product(weight.shape)
+    return Learned(biases=count) if name.startswith("bias") else Learned(weights=count)
+
+
+def _owned(graph: Graph) -> Iterator[Graph]:
+    return _graphs_within(graph.modules.values())
+
+
+def _graphs_within(modules: Iterable[Module | Graph]) -> Iterator[Graph]:
+    pending = list(modules)
+    while pending:
+        match pending.pop():
+            case BlockModule(graph=graph) | (Graph() as graph):
+                yield graph
+            case ListModule(items=items):
+                pending.extend(items)
+            case _:
+                continue

@@ -1,0 +1,198 @@
+"""A checked spec's graphs as text: what `dlc compile --to graph` writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, cast
+
+from dlc.compiler.calls import callees_first
+from dlc.compiler.graph import (
+    BlockModule,
+    Call,
+    Graph,
+    ListModule,
+    ModelRef,
+    Module,
+    Node,
+    OpModule,
+    ReadWeight,
+    Value,
+    WeightModule,
+)
+from dlc.compiler.op import Op, Weight
+from dlc.compiler.program import DataSpec, Effect, Minimize, Program, Report, TrainSpec
+from dlc.compiler.types import DType, Scalar
+
+
+def dump(program: Program) -> str:
+    """The graphs of all models, data fields and training steps, each once, before those that call it."""
+    fields = [field.graph for data in program.data.values() for field in data.fields.values()]
+    steps = {train.step.graph: train for train in program.trains.values()}
+    roots = [*(model.graph for model in program.models.values()), *fields, *steps]
+    printer = _Printer()
+    sections = [
+        "\n".join(printer.graph(graph, steps.get(graph))) for graph in callees_first(roots) if graph not in fields
+    ]
+    sections += ["\n".join(printer.data(data)) for data in program.data.values()]
+    return "\n\n".join(sections) + "\n"
+
+
+def dump_graph(graph: Graph) -> str:
+    """One graph, and before it those that it calls."""
+    printer = _Printer()
+    return "\n\n".join("\n".join(printer.graph(each, None)) for each in callees_first([graph])) + "\n"
+
+
+class _Printer:
+    """Gives each graph a name of its own: a block's graphs for several signatures are numbered from the second on."""
+
+    def __init__(self) -> None:
+        self._titles: dict[Graph, str] = {}
+        self._taken: dict[str, int] = {}
+
+    def _title(self, graph: Graph) -> str:
+        if graph not in self._titles:
+            self._taken[graph.name] = count = self._taken.get(graph.name, 0) + 1
+            self._titles[graph] = graph.name if count == 1 else f"{graph.name}'{count}"
+        return self._titles[graph]
+
+    def graph(self, graph: Graph, train: TrainSpec | None) -> Iterator[str]:
+        """A header with the types, then what the graph owns, requires and computes."""
+        names = _names(graph)
+        inputs = ", ".join(f"{name}: {value.type}" for name, value in graph.inputs.items())
+        results = ", ".join(
+            f"{name}: {value.type}" for name, value in zip(graph.output_names, graph.outputs, strict=True)
+        )
+        yield f"graph {self._title(graph)}({inputs})" + (f" -> ({results})" if results else "")
+        for name, module in graph.modules.items():
+            yield from self._module(name, module, "own")
+        for name, module in graph.borrowed.items():
+            yield from self._module(name, module, "borrow")
+        for check in graph.checks:
+            yield f"  require {check.left} {check.relation} {check.right}, {json.dumps(check.message)}"
+        effects = train.step.effects if train else ()
+        for position, node in enumerate(graph.nodes):
+            yield from _effects(effects, position, names)
+            yield f"  {self._node(node, names)}"
+        yield from _effects(effects, len(graph.nodes), names)
+        if graph.outputs:
+            yield f"  return {', '.join(names[value] for value in graph.outputs)}"
+
+    def data(self, data: DataSpec) -> Iterator[str]:
+        """The fields of a `data` block, with the graph of each."""
+        arguments = [*map(static, data.source.arguments)]
+        arguments += [f"{name}={static(value)}" for name, value in data.source.named.items()]
+        yield f"data {data.name} from {data.source.kind}({', '.join(arguments)})"
+        for name, column in data.schema.columns.items():
+            yield f"  column {name}: {column}"
+        yield f"  split {', '.join(f'{part}={share}' for part, share in data.split.items())}"
+        for field in data.fields.values():
+            yield f"  field {field.name}: {field.type}"
+            for line in list(self.graph(field.graph, None))[1:]:
+                yield f"  {line}"
+
+    def _module(self, path: str, module: Module, verb: str) -> Iterator[str]:
+        pending = [(path, module)]
+        while pending:
+            path, module = pending.pop()
+            match module:
+                case ListModule(items=items):
+                    pending.extend([(f"{path}.{index}", item) for index, item in enumerate(items)][::-1])
+                case BlockModule(graph=graph):
+                    yield f"  {verb} {path}: {self._title(graph)}"
+                case OpModule(op=op, weights=weights):
+                    yield f"  {verb} {path}: {_applied(op)}"
+                    for name, weight in weights.items():
+                        yield f"    {name}: {_weight(weight)}"
+                case WeightModule(weight=weight):
+                    yield f"  {verb} {path}: {_weight(weight)}"
+
+    def _node(self, node: Node, names: Mapping[Value, str]) -> str:
+        operands = [_operand(operand, names) for operand in node.inputs]
+        match node.action:
+            case Call(graph=graph):
+                action = f"{self._title(graph)}({', '.join(operands)})"
+            case ReadWeight():
+                action = "weight"
+            case Op() as op:
+                action = f"{op.name}({', '.join([*operands, *_statics(op)])})"
+        owner = f" @ {node.module}" if node.module is not None else ""
+        results = ", ".join(f"{names[value]}: {value.type}" for value in node.outputs)
+        return f"{results} = {action}{owner}"
+
+
+def static(value: Any) -> str:
+    """A static value as the language writes it, as far as it can be written."""
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return str(value).lower()
+        case str():
+            return json.dumps(value, ensure_ascii=False)
+        case DType():
+            return value.value
+        case tuple() | list():
+            return f"[{', '.join(map(static, cast(Iterable[Any], value)))}]"
+        case _:
+            return str(value)
+
+
+def _names(graph: Graph) -> dict[Value, str]:
+    """A name for each value: the spec's, numbered where it is bound again, or a number."""
+    names = {value: name for name, value in graph.inputs.items()}
+    taken = dict.fromkeys(graph.inputs, 1)
+    unnamed = 0
+    for node in graph.nodes:
+        for value in node.outputs:
+            if value.name is None:
+                unnamed += 1
+                names[value] = f"%{unnamed}"
+                continue
+            taken[value.name] = count = taken.get(value.name, 0) + 1
+            names[value] = value.name if count == 1 else f"{value.name}'{count}"
+    return names
+
+
+def _operand(operand: Value | Scalar | ModelRef | None, names: Mapping[Value, str]) -> str:
+    match operand:
+        case Value():
+            return names[operand]
+        case ModelRef(path=path):
+            return f"model {path}"
+        case Scalar():
+            return str(operand)
+        case None:
+            return "none"
+
+
+def _applied(op: Op) -> str:
+    return f"{op.name}({', '.join(_statics(op))})"
+
+
+def _statics(op: Op) -> Iterator[str]:
+    """The static parameters that differ from their defaults."""
+    for parameter in op.signature().statics:
+        value = getattr(op, parameter.name)
+        if parameter.required or value != parameter.default:
+            yield f"{parameter.name}={static(value)}"
+
+
+def _weight(weight: Weight) -> str:
+    shape = ", ".join(map(str, weight.shape))
+    given = ", ".join(f"{name}={value}" for name, value in weight.init)
+    kept = "" if weight.trainable else " constant"
+    return f"{weight.dtype.value}[{shape}] ~ {weight.init.name}({given}){kept}"
+
+
+def _effects(effects: tuple[tuple[int, Effect], ...], position: int, names: Mapping[Value, str]) -> Iterator[str]:
+    for at, effect in effects:
+        if at != position:
+            continue
+        match effect:
+            case Minimize(value=value, over=over, sign=sign):
+                verb = "minimize" if sign > 0 else "maximize"
+                yield f"  {verb} {names[value]}" + (f" over {', '.join(over)}" if over else "")
+            case Report(name=name, value=value):
+                yield f"  report {name} = {names[value]}"
