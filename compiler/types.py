@@ -184,6 +184,17 @@ def require_float(name: str, operand: Tensor) -> None:
         )
 
 
+def require_weight_type(name: str, operand: Tensor) -> None:
+    """Refuses what does not have the element type of weights, `float`."""
+    if operand.dtype is not DType.FLOAT:
+        raise TypeMismatch(
+            name,
+            f"{name} is {operand.dtype.value}, and it meets weights, which are float",
+            label=str(operand),
+            help=f'convert it first, as in cast({name}, "float")',
+        )
+
+
 def require_int(name: str, operand: Tensor) -> None:
     if not operand.dtype.is_int:
         raise TypeMismatch(name, f"{name} is {operand.dtype.value}, and it must be int", label=str(operand))
@@ -219,6 +230,17 @@ def require_rank(name: str, operand: Tensor, least: int, most: int | None = None
         due = str(least) if least == most else f"{least} or more" if most >= 99 else f"{least} to {most}"
         axes = "axis" if due == "1" else "axes"
         raise ShapeError(name, f"{name} has {operand.rank} axes, and {due} {axes} are due", label=str(operand))
+
+
+def require_axes(name: str, operand: Tensor, least: int) -> None:
+    """Refuses a tensor of fewer than `least` axes."""
+    require_rank(name, operand, least, 99)
+
+
+def require_positive(name: str, size: Dim) -> None:
+    """Refuses a static size that is known to be less than 1."""
+    if size.less(1):
+        raise ShapeError(name, f"{name} is {size}, and at least 1 is due", sizes=(size,))
 
 
 def resolve_axis(axis: int, rank: int, argument: str = "axis") -> int:
