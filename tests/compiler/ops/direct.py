@@ -9,10 +9,11 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import torch
+from onnx_ir.tape import Tape
+
 from dlc.compiler.dim import Dim, Symbol
 from dlc.compiler.torch.context import Code, TorchContext
 from dlc.compiler.types import DType, Scalar, Tensor
-from onnx_ir.tape import Tape
 
 from .examples import Case, numpy_dtype
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
 from dlc.compiler.dim import Dim, Symbol
 from dlc.compiler.graph import BlockModule, Graph, ModelRef, OpModule, Value, WeightModule
 from dlc.compiler.init import Normal

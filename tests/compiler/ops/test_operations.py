@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from dlc.compiler.op import operations
 
 from .examples import Case, cases, numpy_dtype, shape_of

@@ -1,0 +1,312 @@
+"""Tensors put together, taken apart, padded, shifted, turned and cut to triangles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from dlc.compiler.dim import Dim
+from dlc.compiler.op import Example, Int, NonNegative, Op, Positive, Sizes
+from dlc.compiler.types import (
+    DType,
+    ShapeError,
+    Tensor,
+    TypeMismatch,
+    require_rank,
+    resolve_axis,
+    unify,
+)
+
+if TYPE_CHECKING:
+    from dlc.compiler.onnx.context import OnnxContext, OnnxValue
+    from dlc.compiler.torch.context import Code, TorchContext
+
+
+def _common(xs: Sequence[Tensor], *, apart: int | None) -> tuple[list[Dim], DType, Dim | None]:
+    """The sizes, element type and range of tensors that agree in all axes but `apart`."""
+    first = xs[0]
+    shape = list(first.shape)
+    below = first.below
+    for place, other in enumerate(xs[1:], 1):
+        argument = f"xs[{place}]"
+        if other.dtype is not first.dtype:
+            raise TypeMismatch(
+                argument,
+                f"{first.dtype.value} and {other.dtype.value} cannot be put together",
+                label=str(other),
+                help=f'cast(x, "{first.dtype.value}")',
+            )
+        if other.rank != first.rank:
+            raise ShapeError(argument, f"{first.rank} axes against {other.rank}", label=str(other), notes=(str(first),))
+        for axis, (m, n) in enumerate(zip(shape, other.shape, strict=True)):
+            if axis != apart and m != n:
+                raise ShapeError(
+                    argument,
+                    "the shapes do not fit",
+                    label=f"{n} against {m} on axis {axis}",
+                    notes=(f"first: {first}", f"this: {other}"),
+                    sizes=(m, n),
+                )
+            if axis != apart:
+                shape[axis] = unify(m, n)
+        below = None if below is None or other.below is None else Dim.maximum(below, other.below)
+    return shape, first.dtype, below
+
+
+class Concat(Op):
+    """Tensors side by side along `axis`; they agree in all other axes."""
+
+    axis: Int
+    examples = (
+        Example("N 3 T", "N C T", "N 1 T", axis=1, gives="N C+4 T"),
+        Example("int N < 5", "int T < 7", axis=0, gives="int N+T < 7"),
+        Example("N T", "N T", axis=-1, gives="N 2*T"),
+    )
+
+    def infer(self, *xs: Tensor) -> Tensor:
+        if not xs:
+            raise ShapeError(None, "nothing is given to be put together")
+        axis = resolve_axis(self.axis, xs[0].rank)
+        shape, dtype, below = _common(xs, apart=axis)
+        for other in xs[1:]:
+            shape[axis] = shape[axis] + other.shape[axis]
+        return Tensor(dtype, tuple(shape), below)
+
+    def torch(self, t: TorchContext, *xs: Code) -> Code:
+        return t.call("torch.cat", xs, dim=self.axis)
+
+    def onnx(self, g: OnnxContext, *xs: OnnxValue) -> OnnxValue:
+        return g.op("Concat", *xs, axis=self.axis)
+
+
+class Stack(Op):
+    """Tensors of one shape along a new axis, which becomes number `axis`."""
+
+    axis: Int = 0
+    examples = (
+        Example("N T", "N T", "N T", gives="3 N T"),
+        Example("N T", "N T", axis=-1, gives="N T 2"),
+        Example("", "", gives="2"),
+    )
+
+    def infer(self, *xs: Tensor) -> Tensor:
+        if not xs:
+            raise ShapeError(None, "nothing is given to be put together")
+        axis = resolve_axis(self.axis, xs[0].rank + 1)
+        shape, dtype, below = _common(xs, apart=None)
+        return Tensor(dtype, (*shape[:axis], Dim.of(len(xs)), *shape[axis:]), below)
+
+    def torch(self, t: TorchContext, *xs: Code) -> Code:
+        return t.call("torch.stack", xs, dim=self.axis) if self.axis else t.call("torch.stack", xs)
+
+    def onnx(self, g: OnnxContext, *xs: OnnxValue) -> OnnxValue:
+        axis = g.ints([self.axis])
+        return g.op("Concat", *(g.op("Unsqueeze", x, axis) for x in xs), axis=self.axis)
+
+
+class Split(Op):
+    """The tensor cut along `axis`, into `parts` equal parts or into parts of the sizes that are listed."""
+
+    parts: Positive | Sizes
+    axis: Int
+    examples = (
+        Example("N 6", parts=2, axis=1, gives=("N 3", "N 3")),
+        Example("N 2*T", parts=2, axis=-1, gives=("N T", "N T")),
+        Example("N 6 T", parts=[1, 3, 2], axis=1, gives=("N 1 T", "N 3 T", "N 2 T")),
+        Example("int N+T < V", parts=["N", "T"], axis=0, gives=("int N < V", "int T < V")),
+        Example("N", parts=1, axis=0, gives="N"),
+    )
+
+    def sizes(self, x: Tensor) -> tuple[Dim, ...]:
+        whole = x.shape[resolve_axis(self.axis, x.rank)]
+        if isinstance(self.parts, int):
+            part = whole.divide(self.parts)
+            if part is None:
+                raise ShapeError(
+                    "parts", f"an axis of size {whole} has no {self.parts} equal parts", label=str(x), sizes=(whole,)
+                )
+            return (part,) * self.parts
+        total = sum(self.parts, Dim.of(0))
+        if total != whole:
+            raise ShapeError(
+                "parts", f"the parts add up to {total}, and the axis has size {whole}", label=str(x), sizes=(whole,)
+            )
+        return self.parts
+
+    def infer(self, x: Tensor) -> tuple[Tensor, ...]:
+        axis = resolve_axis(self.axis, x.rank)
+        return tuple(x.reshaped((*x.shape[:axis], size, *x.shape[axis + 1 :])) for size in self.sizes(x))
+
+    def torch(self, t: TorchContext, x: Code) -> Code:
+        if len(t.outputs) == 1:
+            return x
+        if isinstance(self.parts, int):
+            return t.method(x, "chunk", self.parts, dim=self.axis)
+        return t.method(x, "split", self.parts, dim=self.axis)
+
+    def onnx(self, g: OnnxContext, x: OnnxValue) -> tuple[OnnxValue, ...]:
+        count = len(g.outputs)
+        if isinstance(self.parts, int):
+            return g.multi("Split", x, results=count, axis=self.axis, num_outputs=count)
+        return g.multi("Split", x, g.sizes(self.parts), results=count, axis=self.axis)
+
+
+_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+
+
+class Pad(Op):
+    """`left` elements before and `right` behind the axis: zeros, or copies of what is there.
+
+    `reflect` mirrors at the last element, `replicate` repeats it, `circular` goes on from the other end.
+    """
+
+    left: NonNegative = 0
+    right: NonNegative = 0
+    axis: Int = -1
+    mode: Literal["zeros", "reflect", "replicate", "circular"] = "zeros"
+    examples = (
+        Example("N T", left=2, gives="N T+2"),
+        Example("N C T", left=1, right=2, axis=1, gives="N C+3 T"),
+        Example("int N T", right=2, axis=0, gives="int N+2 T"),
+        Example("N T", left=1, right=2, mode="reflect", gives="N T+3"),
+        Example("N C H W", left=2, axis=2, mode="replicate", gives="N C H+2 W"),
+        Example("N C T", left=1, right=1, mode="circular", gives="N C T+2"),
+    )
+
+    def infer(self, x: Tensor) -> Tensor:
+        axis = resolve_axis(self.axis, x.rank)
+        if self.mode != "zeros":
+            self._check_copies(x, axis)
+        below = x.below if self.mode != "zeros" or x.below is None else Dim.maximum(x.below, 1)
+        shape = (*x.shape[:axis], x.shape[axis] + self.left + self.right, *x.shape[axis + 1 :])
+        return Tensor(x.dtype, shape, below)
+
+    def _check_copies(self, x: Tensor, axis: int) -> None:
+        if not 2 <= x.rank <= 5 or x.rank - axis > self._pairs(x.rank):
+            raise ShapeError("mode", f'"{self.mode}" is for axes that follow the channels', label=f"{x}, axis {axis}")
+        most = x.shape[axis] - 1 if self.mode == "reflect" else x.shape[axis]
+        for name, count in (("left", self.left), ("right", self.right)):
+            if self.mode != "replicate" and most.less(count):
+                raise ShapeError(name, f'"{self.mode}" has {most} elements to copy here, not {count}', label=str(x))
+
+    def _pairs(self, rank: int) -> int:
+        """How many of the last axes PyTorch pads together by copies; fewer for a tensor of two or three axes."""
+        axis = self.axis if self.axis < 0 else self.axis - rank
+        return {2: 1, 3: min(2, -axis), 4: 2, 5: 3}[rank]
+
+    def torch(self, t: TorchContext, x: Code) -> Code:
+        rank = t.inputs[0].rank
+        behind = rank - 1 - resolve_axis(self.axis, rank)
+        pads = (0, 0) * behind + (self.left, self.right)
+        if self.mode == "zeros":
+            return t.call("F.pad", x, pads)
+        return t.call("F.pad", x, pads + (0, 0) * (self._pairs(rank) - behind - 1), mode=self.mode)
+
+    def onnx(self, g: OnnxContext, x: OnnxValue) -> OnnxValue:
+        pads = g.ints([self.left, self.right])
+        return g.op("Pad", x, pads, None, g.ints([self.axis]), mode=_MODES[self.mode])
+
+
+class Roll(Op):
+    """The elements moved `shift` places along `axis`; what leaves at the end comes in at the start."""
+
+    shift: Int
+    axis: Int
+    examples = (Example("N 5", shift=2, axis=1, gives="N 5"), Example("N T", shift=-1, axis=-1, gives="N T"))
+
+    def infer(self, x: Tensor) -> Tensor:
+        resolve_axis(self.axis, x.rank)
+        return x
+
+    def torch(self, t: TorchContext, x: Code) -> Code:
+        return t.method(x, "roll", self.shift, dims=self.axis)
+
+    def onnx(self, g: OnnxContext, x: OnnxValue) -> OnnxValue:
+        size = g.inputs[0].shape[self.axis]
+        cut = g.sizes([-self.shift % size])
+        axis = g.ints([self.axis])
+        front, back = g.op("Slice", x, g.ints([0]), cut, axis), g.op("Slice", x, cut, g.sizes([size]), axis)
+        return g.op("Concat", back, front, axis=self.axis)
+
+
+class Flip(Op):
+    """The elements in the opposite order along `axis`."""
+
+    axis: Int
+    examples = (Example("N T", axis=1, gives="N T"), Example("int N < V", axis=0, gives="int N < V"))
+
+    def infer(self, x: Tensor) -> Tensor:
+        resolve_axis(self.axis, x.rank)
+        return x
+
+    def torch(self, t: TorchContext, x: Code) -> Code:
+        return t.method(x, "flip", self.axis)
+
+    def onnx(self, g: OnnxContext, x: OnnxValue) -> OnnxValue:
+        return g.op("Slice", x, g.ints([-1]), g.ints([-(2**63 - 1)]), g.ints([self.axis]), g.ints([-1]))
+
+
+class Triangle(Op, abstract=True):
+    """One triangle of the last two axes, zeros in the other."""
+
+    diagonal: Int = 0
+
+    def infer(self, x: Tensor) -> Tensor:
+        require_rank("x", x, 2, 99)
+        return x
+
+    def torch(self, t: TorchContext, x: Code) -> Code:
+        return t.method(x, self.name, self.diagonal) if self.diagonal else t.method(x, self.name)
+
+    def onnx(self, g: OnnxContext, x: OnnxValue) -> OnnxValue:
+        return g.op("Trilu", x, g.constant(self.diagonal, DType.INT), upper=int(self.name == "triu"))
+
+
+class Tril(Triangle):
+    """Zeros above the `diagonal`-th diagonal of the last two axes; 0 is the main one, 1 the one above it."""
+
+    examples = (Example("N T", gives="N T"), Example("N T T", diagonal=-1, gives="N T T"))
+
+
+class Triu(Triangle):
+    """Zeros below the `diagonal`-th diagonal of the last two axes; 0 is the main one, 1 the one above it."""
+
+    examples = (Example("N T", gives="N T"), Example("bool T T", diagonal=1, gives="bool T T"))
+
+
+class Unfold(Op):
+    """Sliding windows of `kernel` elements along `axis`, every `stride`-th; a new last axis runs through a window."""
+
+    kernel: Positive
+    stride: Positive = 1
+    axis: Int = -1
+    examples = (
+        Example("N T", kernel=3, gives="N T-2 3"),
+        Example("N T C", kernel=2, stride=2, axis=1, gives="N T//2 C 2"),
+        Example("N 9", kernel=4, stride=3, gives="N 2 4"),
+    )
+
+    def windows(self, x: Tensor) -> Dim:
+        size = x.shape[resolve_axis(self.axis, x.rank)]
+        if size.less(self.kernel):
+            raise ShapeError(
+                "kernel", f"a window of {self.kernel} does not fit into an axis of size {size}", label=str(x)
+            )
+        return (size - self.kernel) // self.stride + 1
+
+    def infer(self, x: Tensor) -> Tensor:
+        axis = resolve_axis(self.axis, x.rank)
+        return x.reshaped((*x.shape[:axis], self.windows(x), *x.shape[axis + 1 :], self.kernel))
+
+    def torch(self, t: TorchContext, x: Code) -> Code:
+        return t.method(x, "unfold", self.axis, self.kernel, self.stride)
+
+    def onnx(self, g: OnnxContext, x: OnnxValue) -> OnnxValue:
+        of = g.inputs[0]
+        axis = resolve_axis(self.axis, of.rank)
+        zero, one = g.constant(0, DType.INT), g.constant(1, DType.INT)
+        starts = g.op("Mul", g.op("Range", zero, g.size(self.windows(of)), one), g.constant(self.stride, DType.INT))
+        places = g.op("Add", g.op("Unsqueeze", starts, g.ints([1])), g.ints(range(self.kernel)))
+        gathered = g.op("Gather", x, places, axis=axis)
+        order = [place for place in range(of.rank + 1) if place != axis + 1]
+        return g.op("Transpose", gathered, perm=[*order, axis + 1])
