@@ -40,7 +40,12 @@ class ModelRef:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """The application of a block's graph. `sizes`: symbolic sizes that the callee cannot read off its inputs."""
+    """The application of a block's graph.
+
+    The node's inputs are one operand for each of the graph's `inputs`, then a `ModelRef` for each module that it
+    has `borrowed`. The node's module is the instance whose weights are used; none where the block owns neither
+    weights nor layers that behave otherwise in training.
+    """
 
     graph: Graph
 
@@ -100,14 +105,14 @@ class BlockModule:
 
 @dataclass(frozen=True, slots=True)
 class ListModule:
-    """Several instances under one name, numbered from 0."""
+    """Several instances under one name, numbered from 0. One that owns no weights is none."""
 
-    items: tuple[Module, ...]
+    items: tuple[Module | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class WeightModule:
-    """A `weight` or `constant` statement. `value`: the graph value that a constant (or a weight) is computed from."""
+    """A `weight` or `constant` statement."""
 
     weight: Weight
 
@@ -125,7 +130,8 @@ def children(module: Module) -> Iterator[tuple[str, Module]]:
             yield from graph.modules.items()
         case ListModule(items=items):
             for index, item in enumerate(items):
-                yield str(index), item
+                if item is not None:
+                    yield str(index), item
         case WeightModule():
             return
 

@@ -1,0 +1,387 @@
+"""Calls: which argument fills which parameter, and what applying a layer adds to the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from dlc.compiler.dim import Dim
+from dlc.compiler.elaborate import reports
+from dlc.compiler.elaborate.frame import Frame, fix, model_ref, owns_weights
+from dlc.compiler.elaborate.values import (
+    Arg,
+    BlockDef,
+    Callee,
+    Composition,
+    Instance,
+    Layer,
+    Part,
+    Recipe,
+    carries_tensor,
+    describe,
+    is_layer,
+)
+from dlc.compiler.errors import (
+    DuplicateArgument,
+    InstanceDisagrees,
+    Misplaced,
+    MissingArgument,
+    NotALayer,
+    TensorExpected,
+    TooManyArguments,
+    UnknownParameter,
+)
+from dlc.compiler.graph import BlockModule, ListModule, OpModule, Value, WeightModule, weights_of
+from dlc.compiler.op import Op, Signature, StaticParameter, TensorParameter
+from dlc.compiler.types import Scalar
+from dlc.grammar import ast
+from dlc.grammar.diagnostics import Label, Refusal
+from dlc.grammar.source import Span
+from dlc.grammar.suggest import nearest
+
+Checked = TypeVar("Checked", bound=BaseModel)
+
+_BLOCK_SIGNATURES: dict[int, Signature] = {}
+
+
+def signature(callee: Callee) -> Signature:
+    """The parameters of an operation or a block."""
+    return block_signature(callee.tree) if isinstance(callee, BlockDef) else callee.signature()
+
+
+def block_signature(tree: ast.Block) -> Signature:
+    """A block's parameters: those whose type has brackets are tensors, all others static."""
+    tensors: list[TensorParameter] = []
+    statics: list[StaticParameter] = []
+    for parameter in tree.parameters:
+        name = parameter.name.id
+        if parameter.type is not None and parameter.type.dims is not None:
+            optional = parameter.default is not None
+            tensors.append(TensorParameter(name, optional, variadic=False, scalar=False, tensor=True, model=False))
+        else:
+            statics.append(StaticParameter(name, parameter.default is None, None, variadic=False))
+    return Signature(tuple(tensors), tuple(statics))
+
+
+@dataclass(slots=True)
+class Filled:
+    """Parameters with their arguments; a variadic parameter has several."""
+
+    tensors: dict[str, list[Arg]] = field(default_factory=dict[str, list[Arg]])
+    statics: dict[str, list[Arg]] = field(default_factory=dict[str, list[Arg]])
+
+    def span(self, name: str) -> Span | None:
+        given = self.tensors.get(name) or self.statics.get(name)
+        return given[0].span.to(given[-1].span) if given else None
+
+    def spans(self) -> dict[str, Span]:
+        return {name: span for name in (*self.tensors, *self.statics) if (span := self.span(name))}
+
+
+def distribute(callee: Callee, given: Sequence[Arg], span: Span) -> Filled:
+    """Fills parameters: positional tensors the tensor parameters in order, positional static values the static ones,
+    names either. A tuple fills several tensor parameters. Parameters may stay empty."""
+    parameters = signature(callee)
+    filled = Filled()
+    for argument in given:
+        if argument.name is None:
+            for single in spread(argument):
+                _fill_by_place(callee, parameters, filled, single)
+        else:
+            _fill_by_name(callee, parameters, filled, argument)
+    return filled
+
+
+def spread(argument: Arg) -> list[Arg]:
+    """The tensors of a tuple or list as arguments of their own."""
+    if isinstance(argument.value, tuple | list) and carries_tensor(argument.value):
+        items: Sequence[Any] = argument.value
+        return [Arg(None, item, argument.span) for item in items]
+    return [argument]
+
+
+def _fill_by_place(callee: Callee, parameters: Signature, filled: Filled, argument: Arg) -> None:
+    value = argument.value
+    free = next((p for p in parameters.tensors if p.variadic or p.name not in filled.tensors), None)
+    if isinstance(value, Value):
+        if free is None or not free.tensor:
+            raise Refusal(_too_many_tensors(callee, parameters, filled, argument))
+        filled.tensors.setdefault(free.name, []).append(argument)
+        return
+    takes_number = free is not None and free.scalar and isinstance(value, Dim | float | bool)
+    takes_model = free is not None and free.model and is_layer(value)
+    if free is not None and (takes_number or takes_model):
+        filled.tensors.setdefault(free.name, []).append(argument)
+        return
+    static = next((p for p in parameters.statics if p.variadic or p.name not in filled.statics), None)
+    if static is None:
+        count = len(parameters.statics)
+        raise Refusal(
+            TooManyArguments(
+                f"`{callee.name}` takes {_count(count, 'static value')}, and this is one more",
+                argument.span,
+                label=describe(value),
+            )
+        )
+    filled.statics.setdefault(static.name, []).append(argument)
+
+
+def _fill_by_name(callee: Callee, parameters: Signature, filled: Filled, argument: Arg) -> None:
+    name = argument.name
+    assert name is not None
+    tensor = any(p.name == name for p in parameters.tensors)
+    static = any(p.name == name for p in parameters.statics)
+    if not tensor and not static:
+        names = [p.name for p in (*parameters.tensors, *parameters.statics)]
+        near = nearest(name, names)
+        raise Refusal(
+            UnknownParameter(
+                f"`{callee.name}` has no parameter `{name}`",
+                argument.name_span or argument.span,
+                help=f"did you mean `{near}`?" if near else f"its parameters are {', '.join(names) or 'none'}",
+            )
+        )
+    into = filled.tensors if tensor and (not static or carries_tensor(argument.value)) else filled.statics
+    if name in into:
+        raise Refusal(
+            DuplicateArgument(
+                f"`{name}` of `{callee.name}` is given twice",
+                argument.span,
+                labels=(Label(into[name][0].span, "here already"),),
+            )
+        )
+    into[name] = [argument]
+
+
+def _too_many_tensors(callee: Callee, parameters: Signature, filled: Filled, argument: Arg) -> TensorExpected:
+    free = next((p for p in parameters.statics if p.name not in filled.statics), None)
+    count = _count(len(parameters.tensors), "tensor")
+    if free is None or free.variadic:
+        return TensorExpected(
+            f"`{callee.name}` takes {count}, and this is one more", argument.span, label=describe(argument.value)
+        )
+    return TensorExpected(
+        f"`{callee.name}` takes {count}; here its `{free.name}` is due, which must be known at compile time",
+        argument.span,
+        label=describe(argument.value),
+    )
+
+
+def _count(number: int, what: str) -> str:
+    return f"no {what}s" if number == 0 else f"one {what}" if number == 1 else f"{number} {what}s"
+
+
+def applies_at_once(recipe: Recipe, given: Sequence[Arg]) -> bool:
+    """Whether a call without tensors is already an application: `zeros(N, 8)`, and `l2(net)` of a model."""
+    parameters = signature(recipe.callee).tensors
+    if any(parameter.model for parameter in parameters):
+        return any(is_layer(argument.value) for argument in given)
+    return all(parameter.optional or parameter.scalar for parameter in parameters)
+
+
+def with_arguments(layer: Recipe, given: Sequence[Arg], span: Span) -> Recipe:
+    """A layer with more of its arguments given. What can be wrong about them alone is told at once."""
+    recipe = Recipe(layer.callee, (*layer.arguments, *given), span)
+    distribute(recipe.callee, recipe.arguments, span)
+    return recipe
+
+
+def construct(kind: type[Checked], given: Sequence[Arg], span: Span) -> Checked:
+    """A distribution, an optimiser or the like from arguments by place and by name."""
+    fields = list(kind.model_fields)
+    name = getattr(kind, "name", kind.__name__)
+    values: dict[str, Any] = {}
+    spans: dict[str, Span] = {}
+    for place, argument in enumerate(given):
+        if argument.name is None and place >= len(fields):
+            raise Refusal(
+                TooManyArguments(f"`{name}` takes {_count(len(fields), 'value')}, and this is one more", argument.span)
+            )
+        key = argument.name or fields[place]
+        if key not in fields:
+            near = nearest(key, fields)
+            help = f"did you mean `{near}`?" if near else f"its parameters are {', '.join(fields) or 'none'}"
+            place = argument.name_span or argument.span
+            raise Refusal(UnknownParameter(f"`{name}` has no parameter `{key}`", place, help=help))
+        if key in values:
+            raise Refusal(DuplicateArgument(f"`{key}` of `{name}` is given twice", argument.span))
+        values[key], spans[key] = argument.value, argument.span
+    missing = [key for key, entry in kind.model_fields.items() if entry.is_required() and key not in values]
+    if missing:
+        raise Refusal(MissingArgument(f"`{name}` needs `{missing[0]}`", span))
+    return validate(kind, name, values, spans, span)
+
+
+def validate(kind: type[Checked], name: str, values: dict[str, Any], spans: dict[str, Span], span: Span) -> Checked:
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        raise Refusal(*reports.parameters(error, f"`{name}`", values, spans, span)) from None
+
+
+# --- application ------------------------------------------------------------------------------------------------
+
+
+def apply(frame: Frame, layer: Layer, given: Sequence[Arg], span: Span) -> Any:
+    """Applies a layer to arguments, tensors among them."""
+    match layer:
+        case Composition():
+            return _compose(frame, layer, given)
+        case Recipe():
+            return _apply_recipe(frame, layer, given, span, None)
+        case Instance(layer=Recipe() as recipe):
+            return _apply_recipe(frame, recipe, given, span, layer)
+        case Instance():
+            return frame.compilation.apply_composition(frame, layer, given, span)
+        case Part():
+            return _apply_part(frame, layer, given, span)
+
+
+def _compose(frame: Frame, layer: Composition, given: Sequence[Arg]) -> Any:
+    arguments = list(given)
+    result: Any = None
+    for stage in layer.stages:
+        result = apply(frame, stage, arguments, stage.span)
+        arguments = [Arg(None, result, stage.span)]
+    return result
+
+
+def _apply_part(frame: Frame, part: Part, given: Sequence[Arg], span: Span) -> Any:
+    match part.module:
+        case OpModule(op=op):
+            filled = distribute(type(op), given, span)
+            return _apply_op(frame, op, filled, span, part)
+        case BlockModule(graph=graph):
+            return frame.compilation.apply_part(frame, part, graph, given, span)
+        case ListModule() | WeightModule():
+            raise Refusal(NotALayer(f"`{part.path}` is not a layer, so it cannot be applied", span))
+
+
+def _apply_recipe(frame: Frame, recipe: Recipe, given: Sequence[Arg], span: Span, instance: Instance | None) -> Any:
+    tensors = [argument for argument in given if argument.name is None and carries_tensor(argument.value)]
+    others = [argument for argument in given if argument not in tensors]
+    # a direct call keeps its order; a layer's own arguments stand between the tensors and what is given later
+    arguments = [*tensors, *recipe.arguments, *others] if recipe.arguments else list(given)
+    filled = distribute(recipe.callee, arguments, span)
+    for parameter in signature(recipe.callee).tensors:
+        if parameter.name not in filled.tensors and not parameter.optional and not parameter.variadic:
+            raise Refusal(MissingArgument(f"`{recipe.name}` needs a tensor as its `{parameter.name}`", span, help=None))
+    for static in signature(recipe.callee).statics:
+        if static.required and not static.variadic and static.name not in filled.statics:
+            raise Refusal(
+                MissingArgument(
+                    f"`{recipe.name}` needs a value for `{static.name}`",
+                    recipe.span if recipe.arguments else span,
+                    help=f"as in {recipe.name}({static.name}=…)",
+                )
+            )
+    if isinstance(recipe.callee, BlockDef):
+        return frame.compilation.apply_block(frame, recipe.callee, filled, span, instance)
+    op = _make_op(recipe.callee, filled, span)
+    return _apply_op(frame, op, filled, span, instance)
+
+
+def _make_op(callee: type[Op], filled: Filled, span: Span) -> Op:
+    values: dict[str, Any] = {}
+    for static in callee.signature().statics:
+        given = filled.statics.get(static.name)
+        if given is None:
+            if static.variadic and static.required:
+                values[static.name] = ()
+            continue
+        if static.variadic and not (len(given) == 1 and isinstance(given[0].value, list | tuple)):
+            values[static.name] = tuple(argument.value for argument in given)
+        else:
+            values[static.name] = given[0].value
+    return validate(callee, callee.name, values, filled.spans(), span)
+
+
+def _apply_op(frame: Frame, op: Op, filled: Filled, span: Span, instance: Instance | Part | None) -> Any:
+    inputs: list[Any] = []
+    for parameter in op.signature().tensors:
+        given = filled.tensors.get(parameter.name, [])
+        inputs += [_operand(op, parameter, argument) for argument in given]
+        if not given and not parameter.variadic:
+            inputs.append(None)
+    while inputs and inputs[-1] is None:
+        inputs.pop()
+    types = [operand.type if isinstance(operand, Value) else operand for operand in inputs]
+    start = len(frame.graph.nodes)
+    result = frame.apply(op, inputs, span, filled.spans())
+    weights = op.weights(*types)
+    if weights or op.stateful:
+        node = frame.graph.nodes[start]
+        node.module = module_path(frame, OpModule(op, tuple(types), weights), op.name, span, instance)
+    elif isinstance(instance, Instance):
+        instance.applied = True
+    return result
+
+
+def _operand(op: Op, parameter: TensorParameter, argument: Arg) -> Any:
+    value = argument.value
+    match value:
+        case Value() if parameter.tensor:
+            return value
+        case Dim() | float() | bool() if parameter.scalar:
+            return Scalar(value)
+        case Instance() | Part() if parameter.model:
+            return model_ref(value)
+        case None if parameter.optional:
+            return None
+        case _:
+            help = "apply it first, as in `x -> layer`" if is_layer(value) else None
+            raise Refusal(
+                TensorExpected(
+                    f"`{parameter.name}` of `{op.name}` is a tensor, and this is {describe(value)}",
+                    argument.span,
+                    help=help,
+                )
+            )
+
+
+def module_path(
+    frame: Frame, module: OpModule | BlockModule, name: str, span: Span, instance: Instance | Part | None
+) -> str | None:
+    """The path of the module that an application uses: a fresh one, or the instance's, whose weights must agree."""
+    if instance is None:
+        if frame.owns:
+            return frame.claim(name, module)
+        if owns_weights(module):
+            raise Refusal(
+                Misplaced(
+                    f"this would make the weights of `{name}` anew in every step",
+                    span,
+                    help=f"bind it at the top of the train block, as in `net = {name}(…)`, and apply `net` here",
+                )
+            )
+        return None
+    if isinstance(instance, Instance):
+        instance.applied = True
+        if instance.module is None:
+            fix(instance, module, span)
+            return instance.path
+    assert instance.module is not None
+    ours = {path: weight.shape for path, weight in weights_of({"": instance.module})}
+    theirs = {path: weight.shape for path, weight in weights_of({"": module})}
+    if ours != theirs:
+        raise Refusal(_disagreement(instance, ours, theirs, span))
+    return instance.path
+
+
+def _disagreement(instance: Instance | Part, ours: Any, theirs: Any, span: Span) -> InstanceDisagrees:
+    path = next((path for path in ours if theirs.get(path) != ours[path]), "")
+    fixed = instance.fixed_at if isinstance(instance, Instance) else instance.instance.fixed_at
+
+    def told(shape: Any) -> str:
+        return "no such weight" if shape is None else f"[{', '.join(map(str, shape))}]"
+
+    return InstanceDisagrees(
+        f"`{instance.path}` is one instance, and this application needs weights of other sizes",
+        span,
+        label=f"needs `{path.lstrip('.')}` {told(theirs.get(path))}",
+        labels=(Label(fixed, f"fixed `{path.lstrip('.')}` as {told(ours.get(path))}"),) if fixed else (),
+        help="an application of the layer itself, without a name, makes weights of its own",
+    )

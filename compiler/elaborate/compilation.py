@@ -1,0 +1,262 @@
+"""One compilation: the graphs made so far, one for each block and signature, and the applications that ask for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dlc.compiler.elaborate import calls, statements
+from dlc.compiler.elaborate.frame import Frame, fix, model_ref
+from dlc.compiler.elaborate.loader import Loader
+from dlc.compiler.elaborate.overrides import Overrides
+from dlc.compiler.elaborate.parameters import Parameters, Passed, bind_results
+from dlc.compiler.elaborate.scope import Scope
+from dlc.compiler.elaborate.values import (
+    Arg,
+    BlockDef,
+    Composition,
+    Instance,
+    Layer,
+    Part,
+    Poisoned,
+    Recipe,
+    describe,
+    freeze,
+    is_layer,
+)
+from dlc.compiler.errors import LimitReached, NoReturn, NotBuilt, TensorExpected
+from dlc.compiler.graph import BlockModule, Graph, ModelRef, Value
+from dlc.compiler.types import Tensor
+from dlc.grammar.diagnostics import Refusal, Sink
+from dlc.grammar.source import Span
+
+MAX_DEPTH = 60  # of blocks within blocks
+MAX_NODES = 500_000  # in all graphs together
+
+
+class Compilation:
+    """What all frames share: where diagnostics go, where files come from, and the graphs that are made already."""
+
+    def __init__(self, sink: Sink, loader: Loader, overrides: Overrides) -> None:
+        self.sink = sink
+        self.loader = loader
+        self.overrides = overrides
+        self._graphs: dict[Any, Graph | None] = {}  # none: it could not be made
+        self._open: set[Any] = set()
+        self._definitions: dict[int, tuple[BlockDef, Mapping[str, Arg]]] = {}
+        self._nodes = 0
+
+    # --- making graphs ---
+
+    def model(self, block: BlockDef) -> Graph | None:
+        """A model's graph by itself, with its dimensions open. None where it is wrong."""
+        statics = self.overrides.parameters(block.tree)
+        try:
+            return self._make(block, None, statics, depth=0, span=block.tree.name.span)
+        except Refusal as refusal:
+            self.sink.extend(refusal.diagnostics)
+            return None
+
+    def _make(
+        self,
+        block: BlockDef,
+        tensors: Mapping[str, Passed] | None,
+        statics: Mapping[str, Arg],
+        *,
+        depth: int,
+        span: Span,
+    ) -> Graph:
+        tree = block.tree
+        if depth > MAX_DEPTH:
+            raise Refusal(LimitReached(f"`{block.name}` is expanded more than {MAX_DEPTH} blocks deep", span))
+        graph = Graph(block.name, tree.name.span, doc=tree.doc)
+        frame = Frame(self, graph, Scope(block.scope), depth=depth)
+        sizes = self.overrides.sizes(tree) if tensors is None else {}
+        borrowed, statics = _borrow(frame, statics)
+        Parameters(frame, tree, tensors, statics, sizes).bind()
+        returned = statements.run(frame, tree.body)
+        if returned is not None and not frame.failed:
+            try:
+                bind_results(frame, tree, returned.values, returned.spans, returned.span)
+            except Refusal as refusal:
+                frame.report(refusal)
+        elif returned is None and not frame.failed:
+            frame.refuse(NoReturn(f"`{block.name}` returns nothing", tree.name.span, help="end it with `return …`"))
+        graph.modules = frame.modules()
+        for inner, outer in borrowed:
+            outer.applied = outer.applied or inner.applied
+            if inner.module is not None:
+                graph.borrowed[inner.path] = inner.module
+                if isinstance(outer, Instance) and outer.module is None:
+                    fix(outer, inner.module, span)
+        if frame.failed:
+            raise Poisoned
+        self._definitions[id(graph)] = (block, statics)
+        self._count(graph, span)
+        return graph
+
+    def _count(self, graph: Graph, span: Span) -> None:
+        self._nodes += len(graph.nodes)
+        if self._nodes > MAX_NODES:
+            raise Refusal(LimitReached(f"the spec expands to more than {MAX_NODES:,} operations", span))
+
+    def _graph(
+        self, block: BlockDef, tensors: Mapping[str, Passed], statics: Mapping[str, Arg], depth: int, span: Span
+    ) -> Graph:
+        """The graph for one signature, made when it is first asked for."""
+        key = (
+            id(block),
+            tuple((name, passed.type) for name, passed in tensors.items()),
+            tuple((name, freeze(argument.value)) for name, argument in sorted(statics.items())),
+        )
+        if key in self._open:
+            raise Refusal(
+                LimitReached(
+                    f"`{block.name}` calls itself without an end",
+                    span,
+                    label="with the same types and static values",
+                    help="let a static parameter fall with each call, and end with `if depth == 0: return …`",
+                )
+            )
+        if key not in self._graphs:
+            self._graphs[key] = None
+            self._open.add(key)
+            try:
+                self._graphs[key] = self._make(block, tensors, statics, depth=depth, span=span)
+            finally:
+                self._open.discard(key)
+        graph = self._graphs[key]
+        if graph is None:
+            raise Poisoned
+        return graph
+
+    # --- applications ---
+
+    def apply_block(
+        self, frame: Frame, block: BlockDef, filled: calls.Filled, span: Span, instance: Instance | Part | None
+    ) -> Any:
+        """Calls a block's graph for what is passed in."""
+        values: dict[str, Value] = {}
+        for name, given in filled.tensors.items():
+            if isinstance(given[0].value, Value):
+                values[name] = given[0].value
+            elif given[0].value is not None:
+                raise Refusal(_not_a_tensor(block, name, given[0]))
+        tensors = {name: Passed(value.type, filled.span(name)) for name, value in values.items()}
+        statics = {name: given[0] for name, given in filled.statics.items()}
+        graph = self._graph(block, tensors, statics, frame.depth + 1, span)
+        lent = [_lend(statics[name].value) for name in graph.borrowed]
+        inputs = [*(values[name] for name in graph.inputs), *lent]
+        return self._call(frame, graph, inputs, block.name, span, instance)
+
+    def _call(
+        self,
+        frame: Frame,
+        graph: Graph,
+        inputs: Sequence[Value | ModelRef],
+        name: str,
+        span: Span,
+        instance: Instance | Part | None,
+    ) -> Any:
+        module = None
+        if graph.modules:
+            module = calls.module_path(frame, BlockModule(graph), name, span, instance)
+        elif isinstance(instance, Instance):
+            instance.applied = True
+        return frame.call(graph, inputs, span, module)
+
+    def apply_part(self, frame: Frame, part: Part, graph: Graph, given: Sequence[Arg], span: Span) -> Any:
+        """Applies a block that is a part of an instance, with the static values that it was made with."""
+        block, statics = self._definitions[id(graph)]
+        own = [Arg(name, argument.value, argument.span) for name, argument in statics.items()]
+        return self.apply_block(frame, block, calls.distribute(block, [*given, *own], span), span, part)
+
+    def apply_composition(self, frame: Frame, instance: Instance, given: Sequence[Arg], span: Span) -> Any:
+        """Applies a composition that has a name: a block of its own, named after it."""
+        layer = instance.layer
+        assert isinstance(layer, Composition)
+        if _holds_instance(layer):
+            raise Refusal(NotBuilt("a composition with a name that holds another instance", instance.span))
+        spread = [single for argument in given for single in calls.spread(argument)]
+        values: list[Value] = []
+        for argument in spread:
+            if not isinstance(argument.value, Value):
+                raise Refusal(
+                    TensorExpected(f"a composition takes tensors, not {describe(argument.value)}", argument.span)
+                )
+            values.append(argument.value)
+        key = (id(instance), tuple(value.type for value in values))
+        if key not in self._graphs:
+            self._graphs[key] = None
+            self._graphs[key] = self._compose(frame, instance, layer, [value.type for value in values], span)
+        graph = self._graphs[key]
+        if graph is None:
+            raise Poisoned
+        return self._call(frame, graph, values, graph.name, span, instance)
+
+    def _compose(
+        self, frame: Frame, instance: Instance, layer: Composition, types: Sequence[Tensor], span: Span
+    ) -> Graph:
+        name = instance.path.rpartition(".")[2] if not instance.path[-1].isdigit() else instance.path.split(".")[0]
+        graph = Graph("".join(word.capitalize() for word in name.split("_")), layer.span)
+        inner = Frame(self, graph, Scope(frame.scope), depth=frame.depth + 1)
+        names = ["x", "y", "z"] if len(types) <= 3 else [f"x{place}" for place in range(len(types))]
+        arguments: list[Arg] = []
+        for input_name, type in zip(names, types, strict=False):
+            graph.inputs[input_name] = Value(type, layer.span, input_name)
+            arguments.append(Arg(None, graph.inputs[input_name], span))
+        result = calls.apply(inner, layer, arguments, layer.span)
+        graph.outputs = result if isinstance(result, tuple) else (result,)
+        graph.output_names = tuple(
+            ["output"] if len(graph.outputs) == 1 else [f"output_{place + 1}" for place in range(len(graph.outputs))]
+        )
+        graph.modules = inner.modules()
+        return graph
+
+
+def _not_a_tensor(block: BlockDef, name: str, argument: Arg) -> TensorExpected:
+    help = "apply it first, as in `x -> layer`" if is_layer(argument.value) else None
+    return TensorExpected(
+        f"`{name}` of `{block.name}` is a tensor, and this is {describe(argument.value)}", argument.span, help=help
+    )
+
+
+def _borrow(frame: Frame, statics: Mapping[str, Arg]) -> tuple[list[tuple[Instance, Instance]], dict[str, Arg]]:
+    """Instances that are passed in, as the block sees them: under the names of its parameters."""
+    borrowed: list[tuple[Instance, Instance]] = []
+    seen: dict[str, Arg] = {}
+    for name, argument in statics.items():
+        outer = argument.value
+        if isinstance(outer, Part):
+            raise Refusal(NotBuilt("a part of an instance passed as a parameter", argument.span))
+        if isinstance(outer, Instance):
+            inner = Instance(outer.layer, name, frame, argument.span, outer.module, fixed_at=outer.fixed_at)
+            borrowed.append((inner, outer))
+            frame.borrowed[name] = inner
+            argument = Arg(argument.name, inner, argument.span, argument.name_span)
+        elif _lists_instances(outer):
+            raise Refusal(NotBuilt("a list of instances passed as a parameter", argument.span))
+        seen[name] = argument
+    return borrowed, seen
+
+
+def _lists_instances(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        items: Sequence[Any] = value
+        return any(_lists_instances(item) for item in items)
+    return isinstance(value, Instance | Part)
+
+
+def _lend(layer: Any) -> ModelRef:
+    assert isinstance(layer, Instance | Part)
+    return model_ref(layer)
+
+
+def _holds_instance(layer: Layer) -> bool:
+    match layer:
+        case Composition(stages=stages):
+            return any(_holds_instance(stage) for stage in stages)
+        case Recipe(arguments=arguments):
+            return any(_lists_instances(argument.value) for argument in arguments)
+        case Instance() | Part():
+            return True

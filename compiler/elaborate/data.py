@@ -1,0 +1,193 @@
+"""`data` blocks: where examples come from, and each field as a graph over the columns of one example."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dlc.compiler.dim import Dim
+from dlc.compiler.elaborate import expressions, static
+from dlc.compiler.elaborate.compilation import Compilation
+from dlc.compiler.elaborate.frame import Frame
+from dlc.compiler.elaborate.parameters import element_type, promise, size
+from dlc.compiler.elaborate.scope import Scope
+from dlc.compiler.elaborate.values import Record, describe
+from dlc.compiler.errors import BadData, FieldType, NotBuilt
+from dlc.compiler.graph import Graph, Value
+from dlc.compiler.op import operations
+from dlc.compiler.program import DataSpec, Field, Schema, SourceCall
+from dlc.compiler.types import DType, Tensor
+from dlc.grammar import ast
+from dlc.grammar.diagnostics import Label, Refusal
+from dlc.grammar.source import Span
+from dlc.grammar.suggest import nearest
+
+_SETTINGS = ("source", "split")
+_PARTS = ("train", "valid", "test")
+
+
+def elaborate_data(compilation: Compilation, tree: ast.Data, scope: Scope) -> DataSpec:
+    """Checks a `data` block. Raises Refusal where its fields cannot be known."""
+    frame = Frame(compilation, Graph(tree.name.id, tree.name.span), Scope(scope), owns=False)
+    settings = _settings(frame, tree)
+    if "source" not in settings:
+        raise Refusal(
+            BadData(f"`{tree.name.id}` has no source", tree.name.span, help='as in source = sklearn("digits")')
+        )
+    source = _source(frame, settings["source"].value)
+    schema = compilation.loader.schema(source)
+    fields: dict[str, Field] = {}
+    for item in tree.items:
+        if not isinstance(item, ast.DataField):
+            continue
+        if item.name.id in fields:
+            frame.refuse(BadData(f"there are two fields `{item.name.id}`", item.name.span))
+            continue
+        try:
+            fields[item.name.id] = _field(frame, item, schema, source)
+        except Refusal as refusal:
+            frame.report(refusal)
+    if not fields and not frame.failed:
+        frame.refuse(BadData(f"`{tree.name.id}` has no fields", tree.name.span))
+    split = _split(frame, settings["split"].value) if "split" in settings else {"train": 1.0}
+    if frame.failed:
+        raise Refusal()
+    return DataSpec(tree.name.id, source, schema, fields, split, tree.name.span)
+
+
+def _settings(frame: Frame, tree: ast.Data) -> dict[str, ast.Setting]:
+    found: dict[str, ast.Setting] = {}
+    for item in tree.items:
+        if isinstance(item, ast.Augment):
+            frame.refuse(NotBuilt("this version cannot augment data", item.span))
+        if not isinstance(item, ast.Setting):
+            continue
+        name = item.name.id
+        if name not in _SETTINGS:
+            near = nearest(name, _SETTINGS)
+            help = f"did you mean `{near}`?" if near else f"a field has a type, as in {name}: float[4] = …"
+            frame.refuse(BadData(f"`{name}` is nothing that a data block sets", item.name.span, help=help))
+        elif name in found:
+            labels = (Label(found[name].span, "here already"),)
+            frame.refuse(BadData(f"`{name}` is set twice", item.span, labels=labels))
+        else:
+            found[name] = item
+    return found
+
+
+def _source(frame: Frame, tree: ast.Expr) -> SourceCall:
+    if not isinstance(tree, ast.Call) or not isinstance(tree.function, ast.Name):
+        raise Refusal(
+            BadData("a source is a call that names where the examples are", tree.span, help='as in csv("prices.csv")')
+        )
+    given = expressions.arguments(frame, tree.arguments)
+    return SourceCall(
+        tree.function.id,
+        tuple(_plain(argument.value, argument.span) for argument in given if argument.name is None),
+        {argument.name: _plain(argument.value, argument.span) for argument in given if argument.name is not None},
+        tree.span,
+    )
+
+
+def _plain(value: Any, span: Span) -> object:
+    """A source's argument as plain Python."""
+    match value:
+        case Dim():
+            return static.whole(value, span)
+        case str() | float() | bool() | None:
+            return value
+        case list():
+            items: list[Any] = value
+            return [_plain(item, span) for item in items]
+        case _:
+            raise Refusal(BadData(f"a source takes strings, numbers and lists, and this is {describe(value)}", span))
+
+
+def _split(frame: Frame, tree: ast.Expr) -> dict[str, float]:
+    value = expressions.evaluate(frame, tree)
+    if not isinstance(value, Record):
+        raise Refusal(
+            BadData(f"a split names its parts, and this is {describe(value)}", tree.span, help="(train=0.8, valid=0.2)")
+        )
+    shares: dict[str, float] = {}
+    for name, share in value.fields.items():
+        if name not in _PARTS:
+            near = nearest(name, _PARTS)
+            help = f"did you mean `{near}`?" if near else "the parts are train, valid and test"
+            raise Refusal(BadData(f"`{name}` is no part of a split", value.spans[name], help=help))
+        number = static.real(share, value.spans[name])
+        if not 0 < number <= 1:
+            raise Refusal(BadData(f"a share lies between 0 and 1, and this is {number:g}", value.spans[name]))
+        shares[name] = number
+    total = sum(shares.values())
+    if abs(total - 1) > 1e-9:
+        raise Refusal(BadData(f"the shares of a split sum to 1, and these to {total:g}", tree.span))
+    if "train" not in shares:
+        raise Refusal(BadData("a split has a part `train`", tree.span))
+    return shares
+
+
+# --- fields -----------------------------------------------------------------------------------------------------
+
+
+def _field(outer: Frame, item: ast.DataField, schema: Schema, source: SourceCall) -> Field:
+    declared = item.type
+    if declared.dims is None:
+        raise Refusal(
+            BadData(
+                "a field's type has brackets, those of one example",
+                declared.span,
+                help=f"{declared.span.text}[] for a single number",
+            )
+        )
+    shape = tuple(size(outer, dim) for dim in declared.dims)
+    for dim, length in zip(declared.dims, shape, strict=True):
+        if not length.is_constant:
+            raise Refusal(BadData(f"a field's dimensions are numbers, and {dim.span.text} is open", dim.span))
+    due = Tensor(element_type(declared), shape, promise(outer, declared))
+    graph = Graph(item.name.id, item.name.span)
+    frame = Frame(outer.compilation, graph, Scope(outer.scope), owns=False)
+    for name, type in schema.columns.items():
+        value = Value(type, source.span, name)
+        graph.inputs[name] = value
+        frame.scope.bind(name, value, source.span)
+    tree = item.value or ast.Name(item.name.span, item.name.id)
+    value = expressions.tensor(frame, tree)
+    graph.outputs = (_fitted(frame, value, due, item, tree.span),)
+    graph.output_names = (item.name.id,)
+    used = {id(value) for node in graph.nodes for value in node.values} | {id(graph.outputs[0])}
+    graph.inputs = {name: value for name, value in graph.inputs.items() if id(value) in used}
+    return Field(item.name.id, due, graph, item.span)
+
+
+def _fitted(frame: Frame, value: Value, due: Tensor, item: ast.DataField, span: Span) -> Value:
+    """The value in the declared type: ints become floats, and axes of size 1 are added or dropped; nothing else."""
+    if value.type.dtype is not due.dtype:
+        if not (due.dtype is DType.FLOAT and value.type.dtype.is_int):
+            raise Refusal(_misfit(value, item, span))
+        value = _apply(frame, "cast", value, span, type="float")
+    if value.type.shape != due.shape:
+        if _without_ones(value.type) != _without_ones(due):
+            raise Refusal(_misfit(value, item, span))
+        value = _apply(frame, "reshape", value, span, shape=due.shape)
+    return value
+
+
+def _apply(frame: Frame, name: str, value: Value, span: Span, **static: Any) -> Value:
+    result = frame.apply(operations()[name](**static), [value], span, {})
+    assert isinstance(result, Value)
+    return result
+
+
+def _without_ones(type: Tensor) -> list[Dim]:
+    return [size for size in type.shape if size != 1]
+
+
+def _misfit(value: Value, item: ast.DataField, span: Span) -> FieldType:
+    return FieldType(
+        f"`{item.name.id}` is declared as {item.type.span.text}, and one example gives {value.type}",
+        span,
+        labels=(Label(item.type.span, "declared here"),),
+        help="the type is that of ONE example: the batch axis is added in training"
+        if value.type.rank < len(item.type.dims or ())
+        else None,
+    )

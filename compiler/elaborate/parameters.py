@@ -1,0 +1,403 @@
+"""A block's parameters: binding dimensions to what is passed in, static values to their kinds, results to their types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dlc.compiler.dim import Dim
+from dlc.compiler.elaborate import reports
+from dlc.compiler.elaborate.expressions import evaluate
+from dlc.compiler.elaborate.frame import Frame
+from dlc.compiler.elaborate.values import Arg, Origin, describe, is_layer
+from dlc.compiler.errors import ArgumentType, BadDeclaration, ResultType, StaticType, WrongCount
+from dlc.compiler.graph import Value
+from dlc.compiler.types import DType, Tensor
+from dlc.grammar import ast
+from dlc.grammar.diagnostics import Diagnostic, Label, Refusal
+from dlc.grammar.source import Span
+from dlc.grammar.suggest import nearest
+
+DTYPES = {dtype.value: dtype for dtype in DType}
+_KINDS = {"int": Dim, "float": (float, Dim), "bool": bool, "string": str, "list": list, "tuple": tuple}
+
+
+def element_type(tree: ast.TypeExpr) -> DType:
+    """The element type that a tensor type names."""
+    if tree.name.id in DTYPES:
+        return DTYPES[tree.name.id]
+    near = nearest(tree.name.id, DTYPES)
+    help = f"did you mean `{near}`?" if near else "there are " + ", ".join(DTYPES)
+    raise Refusal(BadDeclaration(f"there is no element type `{tree.name.id}`", tree.name.span, help=help))
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A tensor that is passed in: its type, where, and as what."""
+
+    type: Tensor
+    span: Span | None
+
+
+class Parameters:
+    """Binds the parameters of one block, for one call or (with `tensors` none) for the block by itself.
+
+    A dimension's name that is bound nowhere binds to the size that is passed in, or, for the block by itself, to a
+    new symbol (or to what `sizes`, from the command line, gives for it).
+    """
+
+    def __init__(
+        self,
+        frame: Frame,
+        tree: ast.Block,
+        tensors: Mapping[str, Passed] | None,
+        statics: Mapping[str, Arg],
+        sizes: Mapping[str, Dim],
+    ) -> None:
+        self._frame = frame
+        self._tree = tree
+        self._tensors = tensors
+        self._given = statics
+        self._sizes = sizes
+        self._static = {p.name.id: p for p in tree.parameters if p.type is None or p.type.dims is None}
+        self._resolving: set[str] = set()
+
+    def bind(self) -> None:
+        """Binds every parameter in the frame's scope and adds the graph's inputs. Raises Refusal."""
+        for parameter in self._tree.parameters:
+            if parameter.name.id in self._static:
+                continue
+            self._bind_tensor(parameter)
+        for name in self._static:
+            self._bind_static(name)
+        for parameter in self._tree.parameters:
+            self._promise(parameter)
+        for name, value in self._frame.scope.own().items():
+            if isinstance(value, Dim):
+                self._frame.graph.statics[name] = value
+
+    # --- tensors ---
+
+    def _bind_tensor(self, parameter: ast.Parameter) -> None:
+        name, tree = parameter.name.id, parameter.type
+        assert tree is not None
+        assert tree.dims is not None
+        dtype = element_type(tree)
+        if self._tensors is None:
+            shape = self._sizes_of(tree.dims)
+            self._input(parameter, Tensor(dtype, shape))
+            return
+        passed = self._tensors.get(name)
+        if passed is None:
+            self._frame.scope.bind(name, evaluate(self._frame, _default(parameter)), parameter.name.span)
+            return
+        if passed.type.dtype is not dtype:
+            help = f'convert it: cast({name}, "{dtype.value}")'
+            raise Refusal(self._misfit(parameter, passed, f"its elements are {passed.type.dtype.value}", (), help))
+        self._match(parameter, tree.dims, passed)
+        self._input(parameter, passed.type)
+
+    def _input(self, parameter: ast.Parameter, type: Tensor) -> None:
+        name = parameter.name
+        value = Value(type, name.span, name.id)
+        self._frame.graph.inputs[name.id] = value
+        self._frame.scope.bind(name.id, value, name.span)
+
+    def _sizes_of(self, dims: Sequence[ast.Expr]) -> tuple[Dim, ...]:
+        """The sizes of a declared type where nothing is passed in: what is open becomes a symbol."""
+        shape: list[Dim] = []
+        for dim in dims:
+            if isinstance(dim, ast.EllipsisLiteral):
+                self._frame.leading = self._frame.leading or (Dim.symbol("…"),)
+                shape += self._frame.leading
+                continue
+            for free in self._free(dim):
+                self._name_size(free, self._open(free.id))
+            shape.append(self._size(dim))
+        return tuple(shape)
+
+    def _match(self, parameter: ast.Parameter, dims: Sequence[ast.Expr], passed: Passed) -> None:
+        """Unifies a declared shape with the one that is passed in."""
+        shape = passed.type.shape
+        at = next((place for place, dim in enumerate(dims) if isinstance(dim, ast.EllipsisLiteral)), None)
+        if at is not None:
+            extra = len(shape) - (len(dims) - 1)
+            if extra < 0:
+                raise Refusal(self._misfit(parameter, passed, f"it has {_axes(len(shape))}", ()))
+            leading = shape[at : at + extra]
+            if self._frame.leading is not None and self._frame.leading != leading:
+                raise Refusal(self._misfit(parameter, passed, "its leading dimensions differ", leading))
+            self._frame.leading = leading
+            dims, shape = [*dims[:at], *dims[at + 1 :]], (*shape[:at], *shape[at + extra :])
+        if len(dims) != len(shape):
+            raise Refusal(self._misfit(parameter, passed, f"it has {_axes(len(shape))}", ()))
+        for dim, size in zip(dims, shape, strict=True):
+            self._match_size(parameter, passed, dim, size)
+
+    def _match_size(self, parameter: ast.Parameter, passed: Passed, dim: ast.Expr, size: Dim) -> None:
+        free = self._free(dim)
+        if isinstance(dim, ast.Name) and free:
+            self._name_size(dim, size)
+            return
+        if free:
+            self._solve(parameter, passed, dim, free, size)
+            return
+        due = self._size(dim)
+        if due != size:
+            label = f"{size} where {_told(dim, due)} is due"
+            raise Refusal(self._misfit(parameter, passed, label, (size, due)))
+
+    def _solve(
+        self, parameter: ast.Parameter, passed: Passed, dim: ast.Expr, free: Sequence[ast.Name], size: Dim
+    ) -> None:
+        """Binds the one open name of a dimension such as `2*k`, where that has a whole solution."""
+        unknown = Dim.symbol(free[0].id)
+        self._name_size(free[0], unknown)
+        formula = self._size(dim)
+        (symbol,) = unknown.symbols()
+        offset = formula.substitute({symbol: Dim.of(0)})
+        slope = formula.substitute({symbol: Dim.of(1)}) - offset
+        solution = (size - offset).divide(slope) if slope != 0 else None
+        if len(free) > 1 or solution is None or formula.substitute({symbol: solution}) != size:
+            label = f"{size} is not of the form {dim.span.text}"
+            raise Refusal(self._misfit(parameter, passed, label, (size,)))
+        self._name_size(free[0], solution)
+
+    def _name_size(self, name: ast.Name, size: Dim) -> None:
+        if size.origin is None:
+            size = size.at(Origin(name.span, f"`{name.id}` is bound here"))
+        self._frame.scope.bind(name.id, size, name.span)
+
+    def _free(self, dim: ast.Expr) -> list[ast.Name]:
+        """The names in a dimension that nothing binds yet."""
+        free: list[ast.Name] = []
+        for name in names_in(dim):
+            if name.id in self._static:
+                self._bind_static(name.id)
+            elif name.id not in self._frame.scope and name.id not in {known.id for known in free}:
+                free.append(name)
+        return free
+
+    def _open(self, name: str) -> Dim:
+        return self._sizes[name] if name in self._sizes else Dim.symbol(name)
+
+    def _size(self, dim: ast.Expr) -> Dim:
+        return size(self._frame, dim)
+
+    def _promise(self, parameter: ast.Parameter) -> None:
+        """Gives an input the range that its type promises, and refuses what is passed in with a wider one."""
+        tree, value = parameter.type, self._frame.graph.inputs.get(parameter.name.id)
+        if tree is None or value is None:
+            return
+        given = value.type.below
+        value.type = Tensor(value.type.dtype, value.type.shape, promise(self._frame, tree))
+        due = value.type.below
+        if due is not None and given is not None and given.at_most(due) is False:
+            passed = self._tensors[parameter.name.id] if self._tensors else Passed(value.type, None)
+            label = f"it promises numbers below {given}, and below {due} are due"
+            raise Refusal(self._misfit(parameter, passed, label, (given, due)))
+        if due is None:
+            value.type = Tensor(value.type.dtype, value.type.shape, given)
+
+    def _misfit(
+        self,
+        parameter: ast.Parameter,
+        passed: Passed,
+        label: str,
+        sizes: tuple[Dim, ...],
+        help: str | None = None,
+    ) -> Diagnostic:
+        assert parameter.type is not None
+        place = passed.span or parameter.name.span
+        return ArgumentType(
+            f"`{parameter.name.id}` of `{self._tree.name.id}` is declared as {parameter.type.span.text}, "
+            f"and this is {passed.type}",
+            place,
+            label=label,
+            labels=(
+                Label(parameter.type.span, "declared here"),
+                *reports.origins(sizes, apart_from=place),
+            ),
+            help=help,
+        )
+
+    # --- static parameters ---
+
+    def _bind_static(self, name: str) -> None:
+        if name in self._frame.scope.own():
+            return
+        parameter = self._static[name]
+        if name in self._resolving:
+            raise Refusal(BadDeclaration(f"the default of `{name}` depends on itself", parameter.span))
+        self._resolving.add(name)
+        given = self._given.get(name)
+        if given is not None:
+            value = self._checked(parameter, given.value, given.span)
+        elif parameter.default is not None:
+            value = evaluate(self._frame, parameter.default)
+            value = self._checked(parameter, value, parameter.default.span)
+        elif self._tensors is None and parameter.type is not None and parameter.type.name.id == "int":
+            value = self._open(name)
+        else:
+            raise Refusal(
+                BadDeclaration(
+                    f"`{name}` has no value",
+                    parameter.span,
+                    label="a static parameter without a default",
+                    help=f"give it a default, or set it from the command line: --set {name}=…",
+                )
+            )
+        if isinstance(value, Dim):
+            span = given.span if given else parameter.span
+            value = value.at(Origin(span, f"`{name}` is {value} here"))
+        self._frame.scope.bind(name, value, parameter.name.span)
+
+    def _checked(self, parameter: ast.Parameter, value: Any, span: Span) -> Any:
+        """A static value, if it is of the kind that the parameter declares or that its default has."""
+        if parameter.type is None:
+            return value
+        kind = parameter.type.name.id
+        if kind == "layer":
+            if value is None or is_layer(value):
+                return value
+        elif kind not in _KINDS:
+            known = [*_KINDS, "layer"]
+            near = nearest(kind, known)
+            help = f"did you mean `{near}`?" if near else f"a tensor's type has brackets, as in {kind}[N, d]"
+            raise Refusal(BadDeclaration(f"`{kind}` is no kind of static value", parameter.type.span, help=help))
+        elif isinstance(value, _KINDS[kind]) and not (isinstance(value, bool) and kind != "bool"):
+            return value
+        raise Refusal(
+            StaticType(
+                f"`{parameter.name.id}` of `{self._tree.name.id}` is {_article(kind)}, and this is {describe(value)}",
+                span,
+                labels=(Label(parameter.span, "declared here"),) if span != parameter.span else (),
+            )
+        )
+
+
+def _article(kind: str) -> str:
+    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
+
+
+def _axes(count: int) -> str:
+    return "no axes" if count == 0 else "1 axis" if count == 1 else f"{count} axes"
+
+
+def _told(dim: ast.Expr, due: Dim) -> str:
+    text = dim.span.text
+    return text if text == str(due) else f"{text} = {due}"
+
+
+def _default(parameter: ast.Parameter) -> ast.Expr:
+    assert parameter.default is not None
+    return parameter.default
+
+
+def names_in(tree: ast.Expr) -> list[ast.Name]:
+    """The names in a dimension, in the order of the text."""
+    match tree:
+        case ast.Name():
+            return [tree]
+        case ast.Binary():
+            return names_in(tree.left) + names_in(tree.right)
+        case ast.Unary():
+            return names_in(tree.operand)
+        case ast.Index():
+            return names_in(tree.value)
+        case ast.Call():
+            return [name for argument in tree.arguments for name in names_in(argument.value)]
+        case _:
+            return []
+
+
+def size(frame: Frame, dim: ast.Expr) -> Dim:
+    """A dimension's value: a size is a whole number and not negative."""
+    value = evaluate(frame, dim)
+    if not isinstance(value, Dim):
+        raise Refusal(StaticType(f"a dimension is a whole number, and this is {describe(value)}", dim.span))
+    if value.constant is not None and value.constant < 0:
+        raise Refusal(StaticType(f"a dimension cannot be negative, and this is {value}", dim.span))
+    return value if value.origin is not None else value.at(Origin(dim.span, f"{value} is due here"))
+
+
+def promise(frame: Frame, tree: ast.TypeExpr) -> Dim | None:
+    """The range that a type promises, `int[N] < vocab`."""
+    if tree.below is None:
+        return None
+    if not element_type(tree).is_int:
+        raise Refusal(BadDeclaration("only ints have a range", tree.span, label=f"{tree.name.id} has none"))
+    return size(frame, tree.below)
+
+
+# --- results ----------------------------------------------------------------------------------------------------
+
+
+def bind_results(frame: Frame, tree: ast.Block, values: Sequence[Value], spans: Sequence[Span], span: Span) -> None:
+    """Checks what a block returns against its head, binds what the head leaves open, and sets the graph's outputs."""
+    graph = frame.graph
+    graph.outputs = tuple(values)
+    results = tree.results
+    if results is None:
+        names = ["output"] if len(values) == 1 else [f"output_{place + 1}" for place in range(len(values))]
+        graph.output_names = tuple(names)
+        return
+    if len(results) != len(values):
+        raise Refusal(
+            WrongCount(
+                f"`{tree.name.id}` declares {_results(len(results))}, and returns {len(values)}",
+                span,
+                labels=(Label(results[0].span.to(results[-1].span), "declared here"),),
+            )
+        )
+    graph.output_names = tuple(result.name.id if result.name else "output" for result in results)
+    for result, value, place in zip(results, values, spans, strict=True):
+        _check_result(frame, tree, result, value, place)
+
+
+def _results(count: int) -> str:
+    return "1 result" if count == 1 else f"{count} results"
+
+
+def _check_result(frame: Frame, tree: ast.Block, result: ast.Result, value: Value, place: Span) -> None:
+    declared = result.type
+    what = f"`{result.name.id}`" if result.name else "the result"
+
+    def misfit(label: str, sizes: tuple[Dim, ...] = (), help: str | None = None) -> Refusal:
+        return Refusal(
+            ResultType(
+                f"{what} of `{tree.name.id}` is declared as {declared.span.text}, and this is {value.type}",
+                place,
+                label=label,
+                labels=(Label(declared.span, "declared here"), *reports.origins(sizes, apart_from=place)),
+                help=help,
+            )
+        )
+
+    dtype = element_type(declared)
+    if declared.dims is None:
+        raise Refusal(
+            BadDeclaration("a result is a tensor, so its type has brackets", declared.span, help=f"{dtype.value}[…]")
+        )
+    if value.type.dtype is not dtype:
+        raise misfit(f"its elements are {value.type.dtype.value}", help=f'convert it: cast(…, "{dtype.value}")')
+    shape = list(value.type.shape)
+    dims = list(declared.dims)
+    at = next((index for index, dim in enumerate(dims) if isinstance(dim, ast.EllipsisLiteral)), None)
+    if at is not None:
+        leading = list(frame.leading or ())
+        if shape[at : at + len(leading)] != leading:
+            raise misfit("its leading dimensions differ")
+        del shape[at : at + len(leading)]
+        del dims[at]
+    if len(shape) != len(dims):
+        raise misfit(f"it has {_axes(value.type.rank)}")
+    for dim, actual in zip(dims, shape, strict=True):
+        if isinstance(dim, ast.Name) and dim.id not in frame.scope:
+            frame.scope.bind(dim.id, actual, dim.span)
+            frame.graph.statics.setdefault(dim.id, actual)
+            continue
+        due = size(frame, dim)
+        if due != actual:
+            raise misfit(f"{actual} where {_told(dim, due)} is due", (actual, due))

@@ -1,0 +1,354 @@
+"""Statements: what each does to the graph that is being written. A mistake in one does not end the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dlc.compiler.dim import Dim, DimOverflow
+from dlc.compiler.elaborate import expressions, static
+from dlc.compiler.elaborate.frame import Frame, Slot
+from dlc.compiler.elaborate.parameters import element_type, names_in, promise, size
+from dlc.compiler.elaborate.values import (
+    POISON,
+    Composition,
+    Instance,
+    Recipe,
+    describe,
+)
+from dlc.compiler.errors import (
+    BadDeclaration,
+    BadParameter,
+    LossNotScalar,
+    Misplaced,
+    NotBuilt,
+    OutOfRange,
+    RequireFailed,
+    StaticType,
+    TensorExpected,
+    UnknownName,
+    Unreachable,
+)
+from dlc.compiler.graph import Check, Value, WeightModule
+from dlc.compiler.init import Constant, Init
+from dlc.compiler.op import Weight
+from dlc.compiler.program import Minimize, Report
+from dlc.grammar import ast
+from dlc.grammar.diagnostics import Diagnostic, Refusal
+from dlc.grammar.source import Span
+
+
+class Returned:
+    """What a `return` gave: tensors, and the place of each."""
+
+    def __init__(self, values: tuple[Value, ...], spans: tuple[Span, ...], span: Span) -> None:
+        self.values = values
+        self.spans = spans
+        self.span = span
+
+
+def run(frame: Frame, statements: Sequence[ast.Statement]) -> Returned | None:
+    """Carries out statements up to a `return`."""
+    for place, statement in enumerate(statements):
+        try:
+            returned = _RUN[type(statement)](frame, statement)
+        except Refusal as refusal:
+            _poison(frame, statement)
+            frame.report(refusal)
+            if isinstance(statement, ast.Return):
+                return None
+            continue
+        except DimOverflow as error:
+            _poison(frame, statement)
+            frame.refuse(OutOfRange(str(error), statement.span))
+            continue
+        if returned is not None:
+            if place + 1 < len(statements) and isinstance(statement, ast.Return):
+                behind = statements[place + 1]
+                frame.refuse(Unreachable("this is never reached: the block has returned above", behind.span))
+            return returned
+    return None
+
+
+def _poison(frame: Frame, statement: ast.Statement) -> None:
+    """After a mistake, what the statement would have bound stands for nothing, so that it is told once."""
+    match statement:
+        case ast.Assign():
+            for target in statement.targets:
+                frame.scope.bind(target.id, POISON, target.span)
+        case ast.WeightDecl():
+            frame.scope.bind(statement.name.id, POISON, statement.name.span)
+        case ast.For():
+            for inner in statement.body:
+                _poison(frame, inner)
+        case ast.If():
+            for branch in statement.branches:
+                for inner in branch.body:
+                    _poison(frame, inner)
+        case _:
+            return
+
+
+# --- binding ----------------------------------------------------------------------------------------------------
+
+
+def _assign(frame: Frame, statement: ast.Assign) -> None:
+    if statement.origin is not None:
+        raise Refusal(Misplaced("`from` a run has a meaning only in a train block", statement.origin.span))
+    value = expressions.evaluate(frame, statement.value)
+    if len(statement.targets) == 1:
+        target = statement.targets[0]
+        frame.scope.bind(target.id, named(frame, target, value), target.span)
+        return
+    expressions.bind(frame, statement.targets, value, statement.value.span)
+    for target in statement.targets:
+        bound = frame.scope.lookup(target.id)
+        if isinstance(bound, Value) and bound.name is None:
+            bound.name = target.id
+
+
+def named(frame: Frame, target: ast.Name, value: Any) -> Any:
+    """A value once it has a name: a tensor remembers it, a layer becomes an instance with weights of its own."""
+    if isinstance(value, Value):
+        if value.name is None:
+            value.name = target.id
+        return value
+    if isinstance(value, Recipe | Composition):
+        path = frame.claim(target.id)
+        instance = Instance(value, path, frame, target.span)
+        frame.fill(path, instance)
+        return instance
+    if isinstance(value, list | tuple) and _holds_recipe(value):
+        path = frame.claim(target.id)
+        bound, slots = _instances(frame, value, path, target.span)
+        frame.fill(path, slots)
+        return bound
+    return value
+
+
+def _holds_recipe(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        items: Sequence[Any] = value
+        return any(_holds_recipe(item) for item in items)
+    return isinstance(value, Recipe | Composition)
+
+
+def _instances(frame: Frame, value: Any, path: str, span: Span) -> tuple[Any, Slot]:
+    """A list of layers as a list of instances, numbered from 0."""
+    if isinstance(value, list | tuple):
+        items: Sequence[Any] = value
+        made = [_instances(frame, item, f"{path}.{place}", span) for place, item in enumerate(items)]
+        bound = [instance for instance, _ in made]
+        return (bound if isinstance(value, list) else tuple(bound)), [slot for _, slot in made]
+    if isinstance(value, Recipe | Composition):
+        instance = Instance(value, path, frame, span)
+        return instance, instance
+    raise Refusal(StaticType(f"a list of layers holds layers alone, and this item is {describe(value)}", span))
+
+
+def _weight(frame: Frame, statement: ast.WeightDecl) -> None:
+    name, declared = statement.name, statement.type
+    if not frame.owns:
+        raise Refusal(Misplaced(f"a `{statement.kind}` belongs in a block or model", statement.span))
+    if declared.dims is None:
+        raise Refusal(BadDeclaration("a weight is a tensor, so its type has brackets", declared.span))
+    for dim in declared.dims:
+        _known_names(frame, dim)
+    shape = tuple(size(frame, dim) for dim in declared.dims)
+    dtype = element_type(declared)
+    promise(frame, declared)
+    init = _start(frame, statement, len(shape))
+    path = frame.claim(name.id, WeightModule(Weight(shape, init, statement.kind == "weight", dtype)))
+    if path != name.id:
+        raise Refusal(BadDeclaration(f"`{name.id}` names weights already", name.span, help="choose another name"))
+    if statement.kind == "weight" and not dtype.is_float:
+        raise Refusal(BadDeclaration(f"a weight is learned, so it is float, not {dtype.value}", declared.name.span))
+    value = frame.read_weight(path, name.span)
+    value.name = name.id
+    frame.scope.bind(name.id, value, name.span)
+
+
+def _known_names(frame: Frame, dim: ast.Expr) -> None:
+    for name in names_in(dim):
+        if name.id not in frame.scope:
+            raise Refusal(
+                UnknownName(
+                    f"there is no dimension `{name.id}`",
+                    name.span,
+                    help="a weight's sizes are parameters, or dimensions of the inputs",
+                )
+            )
+
+
+def _start(frame: Frame, statement: ast.WeightDecl, rank: int) -> Init:
+    if statement.distribution is not None:
+        init = expressions.distribution(frame, statement.distribution)
+        if rank < init.least_rank:
+            raise Refusal(
+                BadParameter(
+                    f"`{init.name}` counts inputs and outputs, so it needs a weight of {init.least_rank} axes",
+                    statement.distribution.span,
+                    label=f"this one has {rank}",
+                )
+            )
+        return init
+    if statement.value is None:
+        raise Refusal(
+            BadDeclaration(
+                f"`{statement.name.id}` does not say how it starts",
+                statement.span,
+                help="write `= 0` or a distribution, as in `~ normal(0, 0.02)`",
+            )
+        )
+    value = expressions.evaluate(frame, statement.value)
+    if isinstance(value, Dim | float) and not isinstance(value, bool):
+        return Constant(value=static.real(value, statement.value.span))
+    if isinstance(value, Value):
+        raise Refusal(NotBuilt("a weight that starts at a computed tensor", statement.value.span))
+    raise Refusal(
+        StaticType(f"a weight starts at a number or a distribution, not at {describe(value)}", statement.value.span)
+    )
+
+
+def _return(frame: Frame, statement: ast.Return) -> Returned:
+    values: list[Value] = []
+    spans: list[Span] = []
+    for tree in statement.values:
+        value = expressions.evaluate(frame, tree)
+        items = value if isinstance(value, tuple) else (value,)
+        for item in items:  # pyright: ignore[reportUnknownVariableType]
+            if not isinstance(item, Value):
+                raise Refusal(TensorExpected(f"a block returns tensors, and this is {describe(item)}", tree.span))
+            values.append(item)
+            spans.append(tree.span)
+    return Returned(tuple(values), tuple(spans), statement.span)
+
+
+# --- static control ---------------------------------------------------------------------------------------------
+
+
+def _if(frame: Frame, statement: ast.If) -> Returned | None:
+    for branch in statement.branches:
+        if branch.condition is None or expressions.condition(frame, branch.condition):
+            return run(frame, branch.body)
+    return None
+
+
+def _for(frame: Frame, statement: ast.For) -> Returned | None:
+    for item in expressions.iterate(frame, statement.iterable):
+        expressions.bind(frame, statement.targets, item, statement.iterable.span)
+        returned = run(frame, statement.body)
+        if returned is not None:
+            return returned
+    return None
+
+
+# --- conditions -------------------------------------------------------------------------------------------------
+
+
+def _require(frame: Frame, statement: ast.Require) -> None:
+    message = ""
+    if statement.message is not None:
+        given = expressions.evaluate(frame, statement.message)
+        if not isinstance(given, str):
+            raise Refusal(StaticType(f"a reason is a string, and this is {describe(given)}", statement.message.span))
+        message = given
+    for tree in _conjuncts(statement.condition):
+        _require_one(frame, tree, message)
+
+
+def _conjuncts(tree: ast.Expr) -> list[ast.Expr]:
+    if isinstance(tree, ast.Binary) and tree.operator == "and":
+        return _conjuncts(tree.left) + _conjuncts(tree.right)
+    return [tree]
+
+
+_RELATIONS = frozenset({"==", "!=", "<", "<=", ">", ">="})
+
+
+def _require_one(frame: Frame, tree: ast.Expr, message: str) -> None:
+    if isinstance(tree, ast.Binary) and tree.operator in _RELATIONS:
+        left = expressions.evaluate(frame, tree.left)
+        right = expressions.evaluate(frame, tree.right)
+        if isinstance(left, Dim) and isinstance(right, Dim):
+            holds = static.relation(tree.operator, left, right)
+            if holds is None:
+                frame.graph.checks.append(Check(left, tree.operator, right, message or tree.span.text, tree.span))
+            elif not holds:
+                raise Refusal(_failed(tree, message, f"{left} {tree.operator} {right} does not hold"))
+            return
+    if not expressions.condition(frame, tree):
+        raise Refusal(_failed(tree, message, "does not hold"))
+
+
+def _failed(tree: ast.Expr, message: str, label: str) -> Diagnostic:
+    return RequireFailed(message or f"`{tree.span.text}` does not hold", tree.span, label=label)
+
+
+# --- what cannot stand in a block, or not yet --------------------------------------------------------------------
+
+
+def _ensure(frame: Frame, statement: ast.Ensure) -> None:
+    raise Refusal(
+        NotBuilt(
+            "this version cannot prove claims, so it refuses `ensure` rather than to believe it",
+            statement.span,
+            help="remove the line, or test the claim on numbers",
+        )
+    )
+
+
+def _loop(frame: Frame, statement: ast.Loop) -> None:
+    raise Refusal(NotBuilt("this version has no loops at run time", statement.span))
+
+
+def _update(frame: Frame, statement: ast.Update) -> None:
+    raise Refusal(NotBuilt("this version cannot assign weights", statement.span))
+
+
+# --- training ---------------------------------------------------------------------------------------------------
+
+
+def _minimize(frame: Frame, statement: ast.Minimize) -> None:
+    if frame.effects is None:
+        raise Refusal(Misplaced(f"`{statement.kind}` belongs in a step of a train block", statement.span))
+    if statement.over or statement.using:
+        raise Refusal(NotBuilt("this version minimises over all instances at once", statement.span))
+    value = _scalar(frame, statement.value, "minimised")
+    sign = 1 if statement.kind == "minimize" else -1
+    frame.effects.append((len(frame.graph.nodes), Minimize(value, (), sign, statement.span)))
+
+
+def _report(frame: Frame, statement: ast.Report) -> None:
+    if frame.effects is None:
+        raise Refusal(Misplaced("`report` belongs in a step of a train block", statement.span))
+    value = _scalar(frame, statement.value, "reported")
+    frame.effects.append((len(frame.graph.nodes), Report(statement.name.id, value, statement.span)))
+
+
+def _scalar(frame: Frame, tree: ast.Expr, what: str) -> Value:
+    value = expressions.tensor(frame, tree)
+    if value.type.rank == 0 and value.type.dtype.is_float:
+        return value
+    raise Refusal(
+        LossNotScalar(
+            f"what is {what} is one float, and this is {value.type}",
+            tree.span,
+            help=f"reduce it, as in mean({tree.span.text})" if value.type.rank else 'convert it: cast(…, "float")',
+        )
+    )
+
+
+_RUN: dict[type[Any], Callable[[Frame, Any], Returned | None]] = {
+    ast.Assign: _assign,
+    ast.WeightDecl: _weight,
+    ast.Return: _return,
+    ast.If: _if,
+    ast.For: _for,
+    ast.Require: _require,
+    ast.Ensure: _ensure,
+    ast.Loop: _loop,
+    ast.Update: _update,
+    ast.Minimize: _minimize,
+    ast.Report: _report,
+}

@@ -1,0 +1,194 @@
+"""What an expression can be at compile time: static values, layers, instances of layers, and tensors to come.
+
+Static numbers are `Dim` (every int, symbolic or not), `float` and `bool`; lists, tuples and strings are Python's own;
+`none` is None. Tensors are `graph.Value`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from dlc.compiler.dim import Dim
+from dlc.compiler.graph import ModelRef, Module, Value
+from dlc.compiler.op import Op
+from dlc.grammar import ast
+from dlc.grammar.diagnostics import Refusal
+from dlc.grammar.source import Span
+
+if TYPE_CHECKING:
+    from dlc.compiler.elaborate.frame import Frame
+    from dlc.compiler.elaborate.scope import Scope
+
+
+class Poisoned(Refusal):
+    """Raised on meeting something that is already known to be wrong: one mistake is told once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """Stands for a value that could not be made."""
+
+
+POISON = Poison()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a size was introduced, and what there is to say about it in a report."""
+
+    span: Span
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """`(train=0.8, valid=0.2)`"""
+
+    fields: Mapping[str, Any]
+    spans: Mapping[str, Span] = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Arg:
+    """An argument that has been evaluated: its name, if it was given one, its value and its place."""
+
+    name: str | None
+    value: Any
+    span: Span
+    name_span: Span | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class BlockDef:
+    """A `block` or `model` declaration and the names that its body sees."""
+
+    tree: ast.Block
+    scope: Scope
+
+    @property
+    def name(self) -> str:
+        return self.tree.name.id
+
+
+Callee = type[Op] | BlockDef
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recipe:
+    """A layer: an operation or a block with some of its arguments. Each application makes fresh weights."""
+
+    callee: Callee
+    arguments: tuple[Arg, ...]
+    span: Span
+
+    @property
+    def name(self) -> str:
+        return self.callee.name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Composition:
+    """Layers in a row, itself a layer."""
+
+    stages: tuple[Layer, ...]
+    span: Span
+
+
+@dataclass(eq=False, slots=True)
+class Instance:
+    """A layer bound to a name: one set of weights, however often it is applied.
+
+    path: where its weights are, seen from `owner`, the frame of the block that bound it (none: from whichever frame
+    it was passed into). module: what its weights are, once the first application has fixed their sizes.
+    """
+
+    layer: Recipe | Composition
+    path: str
+    owner: Frame
+    span: Span
+    module: Module | None = None
+    applied: bool = False
+    fixed_at: Span | None = None
+
+
+@dataclass(eq=False, slots=True)
+class Part:
+    """A part of an instance, reached by name: `net.layers[0]`, which can be applied or looked into."""
+
+    path: str
+    module: Module
+    instance: Instance
+    span: Span
+
+
+Layer = Recipe | Composition | Instance | Part
+
+
+def is_layer(value: object) -> bool:
+    return isinstance(value, Recipe | Composition | Instance | Part)
+
+
+def is_tensor(value: object) -> bool:
+    return isinstance(value, Value)
+
+
+def carries_tensor(value: object) -> bool:
+    """Whether a value is a tensor, or a tuple or list that holds one."""
+    if isinstance(value, tuple | list):
+        items: list[object] = list(value)
+        return any(carries_tensor(item) for item in items)
+    return isinstance(value, Value | ModelRef)
+
+
+def describe(value: object) -> str:
+    """A value in a few words, as they stand in a report: `the number 3`, `a tensor float[N, 4]`."""
+    match value:
+        case Value():
+            return f"a tensor {value.type}"
+        case bool():
+            return "true" if value else "false"
+        case Dim():
+            return f"the number {value}" if value.is_constant else f"the size {value}"
+        case float():
+            return f"the number {value!r}"
+        case str():
+            return f'the string "{value}"' if len(value) < 30 else "a string"
+        case None:
+            return "none"
+        case list():
+            return "a list"
+        case tuple():
+            return "a tuple"
+        case Record():
+            return "a record"
+        case Recipe():
+            return f"the layer {value.name}"
+        case Composition():
+            return "a composition of layers"
+        case Instance() | Part():
+            return f"the layer {value.path}"
+        case _:
+            return f"a {type(value).__name__.lower()}"
+
+
+def freeze(value: Any) -> Any:
+    """A hashable stand-in for a static value, equal for equal values: part of a block's signature."""
+    match value:
+        case list() | tuple():
+            items: list[Any] = list(value)
+            return (type(value).__name__, tuple(freeze(item) for item in items))
+        case Record():
+            return ("record", tuple((name, freeze(item)) for name, item in value.fields.items()))
+        case Recipe():
+            given = tuple((argument.name, freeze(argument.value)) for argument in value.arguments)
+            return ("recipe", id(value.callee), given)
+        case Composition():
+            return ("composition", tuple(freeze(stage) for stage in value.stages))
+        case Instance() | Part():
+            return ("instance", id(value))
+        case bool() | float() | str() | None:
+            return (type(value).__name__, value)
+        case _:
+            return value
