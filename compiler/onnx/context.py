@@ -17,17 +17,24 @@ if TYPE_CHECKING:
 class OnnxContext(Protocol):
     """Handed to `Op.onnx`, whose inputs are values, static numbers (`Scalar`), or none where an operand is absent.
 
-    inputs, outputs: the types of the node's operands and results.
+    inputs, outputs: the types of the node's operands and results. A model among the operands (`l2(net)`) is given as
+    the tuple of its learned weights.
     """
 
     inputs: tuple[Any, ...]
     outputs: tuple[Tensor, ...]
 
     def op(self, kind: str, *inputs: OnnxValue | None, domain: str = "", **attributes: Any) -> OnnxValue:
-        """Adds a node with one result. An attribute that is none is left out."""
+        """Adds a node with one result.
+
+        Attributes are numbers, strings, sequences of them, NumPy arrays and element types (`to=DType.INT`); one that
+        is none is left out.
+        """
         ...
 
-    def multi(self, kind: str, *inputs: OnnxValue | None, results: int, domain: str = "", **attributes: Any) -> tuple[OnnxValue, ...]:
+    def multi(
+        self, kind: str, *inputs: OnnxValue | None, results: int, domain: str = "", **attributes: Any
+    ) -> tuple[OnnxValue, ...]:
         """Adds a node with several results."""
         ...
 

@@ -1,0 +1,30 @@
+"""What can keep a model from being exported: a class for each code, `DL7…`."""
+
+from __future__ import annotations
+
+from dlc.grammar.diagnostics import Diagnostic
+
+
+class NoOnnxOperator(Diagnostic):
+    """An operation cannot be written in ONNX, which has no operator for it, or no graph of operators. The model
+    still compiles to PyTorch and trains; only its export is refused.
+    """
+
+    code = "DL7001"
+    example = "model M(x: float[N, 4, 4]) -> float[N, 4, 4]:\n    return x -> inverse\n"
+
+
+class OpenSize(Diagnostic):
+    """A size cannot be computed when an exported model runs: it depends on a dimension that no input has, or that
+    the inputs' shapes do not determine.
+    """
+
+    code = "DL7002"
+    example = "model M(x: float[H // 2]) -> float[H]:\n    return zeros(H)\n"
+
+
+class WeightMismatch(Diagnostic):
+    """The weights given for an export lack one of the model's, or hold it in another shape or element type."""
+
+    code = "DL7003"
+    example = "model M(x: float[N, 4]) -> float[N, 2]:\n    return x -> linear(2)  # with weights of another model\n"

@@ -1,0 +1,54 @@
+"""What an exported model says about itself besides its graph: where it comes from and what its inputs must satisfy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from importlib.metadata import version
+
+from dlc.compiler.dim import Symbol
+from dlc.compiler.graph import Graph
+from dlc.grammar.source import Span
+
+PRODUCER = "dlc"
+SPEC = "dlc.spec"
+SOURCE = "dlc.source"
+RANGES = "dlc.ranges"
+CHECKS = "dlc.checks"
+LINE = "dlc.line"
+
+
+def producer_version() -> str:
+    return version("dlc")
+
+
+def place(span: Span) -> str:
+    """`file:line` of a span."""
+    return f"{span.source.name}:{span.line}"
+
+
+def describe(graph: Graph, name: Callable[[Symbol], str]) -> dict[str, str]:
+    """The model's metadata.
+
+    The ranges map an int input to what its elements lie below, the checks are objects with `left`, `relation`,
+    `right`, `message` and `line`; sizes in both are expressions of the symbols in the inputs' shapes.
+    """
+    ranges = {
+        input: value.type.below.render(name) for input, value in graph.inputs.items() if value.type.below is not None
+    }
+    checks = [
+        {
+            "left": check.left.render(name),
+            "relation": check.relation,
+            "right": check.right.render(name),
+            "message": check.message,
+            "line": place(check.span),
+        }
+        for check in graph.checks
+    ]
+    return {
+        SPEC: graph.name,
+        SOURCE: graph.span.source.name,
+        RANGES: json.dumps(ranges, ensure_ascii=False),
+        CHECKS: json.dumps(checks, ensure_ascii=False),
+    }

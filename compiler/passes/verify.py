@@ -1,0 +1,155 @@
+"""Tests whether a graph keeps what every stage relies on. What it finds is a fault of the compiler, not of a spec."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from dlc.compiler.graph import (
+    BlockModule,
+    Call,
+    Graph,
+    ModelRef,
+    Module,
+    Node,
+    OpModule,
+    ReadWeight,
+    Value,
+    WeightModule,
+    children,
+)
+from dlc.compiler.op import Op
+from dlc.compiler.types import Tensor
+
+
+class BrokenGraph(AssertionError):  # noqa: N818 - an invariant, named as what it finds
+    """A graph breaks one of its invariants."""
+
+
+def verify(graph: Graph) -> None:
+    """Raises BrokenGraph unless the graph, and every graph that it calls or owns, is sound.
+
+    Values are made before they are used and once; names of inputs and outputs are unique; every path leads to a
+    module of the right kind; the types of results are those that the shape rules give; calls fit what they call.
+    """
+    pending, seen = [graph], {id(graph)}
+    while pending:
+        current = pending.pop()
+        for other in _Verification(current).run():
+            if id(other) not in seen:
+                seen.add(id(other))
+                pending.append(other)
+
+
+class _Verification:
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._modules = _index({**graph.modules, **graph.borrowed})
+        self._made: set[Value] = set()
+
+    def run(self) -> Iterator[Graph]:
+        """Gives the graphs that this one refers to, and so asks for their verification."""
+        graph = self._graph
+        for name, value in graph.inputs.items():
+            self._require(value.name == name, f"input {name} is called {value.name}")
+            self._make(value)
+        self._require(not graph.modules.keys() & graph.borrowed.keys(), "a module is owned and borrowed alike")
+        for node in graph.nodes:
+            yield from self._node(node)
+        self._require(len(graph.outputs) == len(graph.output_names), "outputs and their names differ in number")
+        self._require(len(set(graph.output_names)) == len(graph.output_names), "two outputs have the same name")
+        for output in graph.outputs:
+            self._require(output in self._made, f"the output {_show(output)} is made nowhere")
+        yield from (module.graph for module in self._modules.values() if isinstance(module, BlockModule))
+
+    def _node(self, node: Node) -> Iterator[Graph]:
+        for value in node.values:
+            self._require(value in self._made, f"{_show(value)} is used before it is made", node)
+        for operand in node.inputs:
+            if isinstance(operand, ModelRef):
+                self._require(operand.path in self._modules, f"there is no module {operand.path}", node)
+        match node.action:
+            case Op():
+                self._op(node, node.action)
+            case Call(graph=callee):
+                self._call(node, callee)
+                yield callee
+            case ReadWeight():
+                module = self._module(node)
+                self._require(isinstance(module, WeightModule), f"{node.module} is not a weight", node)
+                assert isinstance(module, WeightModule)
+                self._types(node, (Tensor(module.weight.dtype, module.weight.shape),))
+        for output in node.outputs:
+            self._make(output, node)
+
+    def _op(self, node: Node, op: Op) -> None:
+        weights = op.weights(*node.operand_types)
+        if weights:
+            module = self._module(node)
+            self._require(isinstance(module, OpModule), f"{node.module} is no module of an operation", node)
+            assert isinstance(module, OpModule)
+            self._require(module.weights == weights, f"{node.module} has other weights than {op.name} needs", node)
+        self._types(node, op.results(*node.operand_types))
+
+    def _call(self, node: Node, callee: Graph) -> None:
+        tensors = [value.type for value in node.values]
+        declared = [value.type for value in callee.inputs.values()]
+        self._require(tensors == declared, f"{callee.name} takes {_list(declared)}, not {_list(tensors)}", node)
+        models = [operand for operand in node.inputs if isinstance(operand, ModelRef)]
+        self._require(len(models) == len(callee.borrowed), f"{callee.name} borrows other modules", node)
+        if node.module is not None:
+            module = self._module(node)
+            self._require(
+                isinstance(module, BlockModule) and module.graph.modules.keys() == callee.modules.keys(),
+                f"{node.module} is no instance of {callee.name}",
+                node,
+            )
+        else:
+            self._require(not callee.modules, f"{callee.name} has weights, and the call says not whose", node)
+        self._types(node, tuple(value.type for value in callee.outputs))
+
+    def _module(self, node: Node) -> Module:
+        self._require(node.module in self._modules, f"there is no module {node.module}", node)
+        assert node.module is not None
+        return self._modules[node.module]
+
+    def _types(self, node: Node, due: tuple[Tensor, ...]) -> None:
+        found = tuple(output.type for output in node.outputs)
+        self._require(found == due, f"the results are {_list(found)}, and {_list(due)} are due", node)
+
+    def _make(self, value: Value, node: Node | None = None) -> None:
+        self._require(value not in self._made, f"{_show(value)} is made twice", node)
+        self._made.add(value)
+
+    def _require(self, sound: bool, message: str, node: Node | None = None) -> None:
+        if not sound:
+            action = "" if node is None else f" at {_action(node)} (line {node.span.line})"
+            raise BrokenGraph(f"{self._graph.name}{action}: {message}")
+
+
+def _index(modules: Mapping[str, Module]) -> dict[str, Module]:
+    """Every module by its path, parts of parts included."""
+    index: dict[str, Module] = {}
+    pending = list(modules.items())
+    while pending:
+        path, module = pending.pop()
+        index[path] = module
+        pending += [(f"{path}.{name}", part) for name, part in children(module)]
+    return index
+
+
+def _action(node: Node) -> str:
+    match node.action:
+        case Op():
+            return node.action.name
+        case Call(graph=callee):
+            return f"the call of {callee.name}"
+        case ReadWeight():
+            return f"the weight {node.module}"
+
+
+def _show(value: Value) -> str:
+    return f"{value.name or 'a value without a name'}: {value.type}"
+
+
+def _list(types: tuple[Tensor, ...] | list[Tensor]) -> str:
+    return f"({', '.join(map(str, types))})"
