@@ -131,17 +131,21 @@ class Sizes:
             case Symbol():
                 return self._solve(atom, text)
             case Quotient(numerator=numerator, divisor=divisor):
-                natural = _is_natural(numerator) and _is_natural(divisor)
-                return self._divide(self._vector(numerator), self._vector(divisor), text, natural)
+                plain = _is_natural(numerator) and _is_natural(divisor) and numerator.constant is None
+                return self._divide(self._vector(numerator), self._vector(divisor), text, plain)
             case Extreme(kind=kind, choices=choices):
                 values = [self._vector(choice) for choice in choices]
                 return self._node("Min" if kind == "min" else "Max", values, text)
             case _:
                 raise TypeError(f"{type(atom).__name__} is not a kind of atom")
 
-    def _divide(self, above: ir.Value, below: ir.Value, name: str, natural: bool = False) -> ir.Value:
-        """The floor division. ONNX cuts towards 0, which differs for negative numbers."""
-        if not natural:
+    def _divide(self, above: ir.Value, below: ir.Value, name: str, plain: bool = False) -> ir.Value:
+        """The floor division.
+
+        ONNX cuts towards 0, which differs for negative numbers; and onnxruntime fuses `(1 / x) * y` to `y / x`, also
+        of integers. `plain` says that neither can happen.
+        """
+        if not plain:
             above = self._node("Sub", (above, self._node("Mod", (above, below), f"{name}/rest")), f"{name}/whole")
         return self._node("Div", (above, below), name)
 
