@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from dlc.compiler.calls import callees_first
@@ -12,6 +12,7 @@ from dlc.compiler.graph import (
     Call,
     Graph,
     ListModule,
+    ModelRef,
     Module,
     Node,
     OpModule,
@@ -87,7 +88,7 @@ class Costs:
                 case BlockModule(graph=graph):
                     total += self._learned[graph]
                 case ListModule(items=items):
-                    pending.extend((name, item) for item in items)
+                    pending.extend((name, item) for item in items if item is not None)
                 case Graph():
                     total += self._learned[module]
         return total
@@ -115,17 +116,18 @@ class Costs:
         """
         self.macs(model)
         tally = _Tally(self)
-        pending = list(_walk(model, "", depth))[::-1]
+        pending = list(_walk(model, "", {}, depth))[::-1]
         while pending:
             step = pending.pop()
             node = step.node
             if isinstance(node.action, Call) and step.depth > 1:
-                pending.extend(list(_walk(node.action.graph, f"{step.path}.", step.depth - 1))[::-1])
+                inner = _walk(node.action.graph, f"{step.path}.", step.lent, step.depth - 1)
+                pending.extend(list(inner)[::-1])
                 continue
             macs = self._node_macs(node)
             if isinstance(node.action, Op) and node.action.hidden and macs == 0:
                 continue
-            learned = tally.count(step.path, step.module)
+            learned = sum((tally.count(path, module) for path, module in step.owned), Learned())
             if isinstance(node.action, ReadWeight) and learned.total == 0:
                 continue
             yield Layer(step.path, _title(node), tuple(value.type for value in node.outputs), learned, macs)
@@ -139,9 +141,9 @@ class _Tally:
         self._seen: set[str] = set()
         self._beneath: dict[str, Learned] = {}
 
-    def count(self, path: str, module: Module | None) -> Learned:
+    def count(self, path: str, module: Module) -> Learned:
         above = list(_ancestors(path))
-        if module is None or path in self._seen or not self._seen.isdisjoint(above):
+        if path in self._seen or not self._seen.isdisjoint(above):
             return Learned()
         learned = self._costs.learned(module) - self._beneath.get(path, Learned())
         self._seen.add(path)
@@ -159,25 +161,47 @@ def _ancestors(path: str) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """A node, the path it is shown under, the module that it uses, and how many levels it may be opened by."""
+    """A node on the way through a model.
+
+    path: what it is shown under. owned: the modules that it uses, by their paths seen from the model. lent: where the
+    instances that a call passes in are, by the callee's names for them. depth: how many levels it may be opened by.
+    """
 
     node: Node
     path: str
-    module: Module | None
+    owned: tuple[tuple[str, Module], ...]
+    lent: Mapping[str, str]
     depth: int
 
 
-def _walk(graph: Graph, prefix: str, depth: int) -> Iterator[_Step]:
+def _walk(graph: Graph, prefix: str, lent: Mapping[str, str], depth: int) -> Iterator[_Step]:
     taken: dict[str, int] = {}
     reachable = graph.modules | graph.borrowed
+
+    def place(path: str) -> str:
+        first, dot, rest = path.partition(".")
+        return f"{lent[first]}{dot}{rest}" if first in lent and first not in graph.modules else prefix + path
+
     for node in graph.nodes:
+        passed = _passed(node)
+        used = [*([node.module] if node.module is not None else []), *passed.values()]
+        owned = tuple((place(path), find_module(reachable, path)) for path in used)
         if node.module is not None:
-            yield _Step(node, prefix + node.module, find_module(reachable, node.module), depth)
+            path = place(node.module)
         else:
             name = _title(node)
             taken[name] = taken.get(name, 0) + 1
-            numbered = name if taken[name] == 1 else f"{name}_{taken[name]}"
-            yield _Step(node, prefix + numbered, None, depth)
+            path = prefix + (name if taken[name] == 1 else f"{name}_{taken[name]}")
+        yield _Step(node, path, owned, {name: place(at) for name, at in passed.items()}, depth)
+
+
+def _passed(node: Node) -> dict[str, str]:
+    """The instances that a call passes to the callee: its name for each, and the path here."""
+    if not isinstance(node.action, Call):
+        return {}
+    callee = node.action.graph
+    refs = [operand for operand in node.inputs if isinstance(operand, ModelRef)]
+    return {name: ref.path for name, ref in zip(callee.borrowed, refs, strict=True)}
 
 
 def _title(node: Node) -> str:
@@ -208,6 +232,6 @@ def _graphs_within(modules: Iterable[Module | Graph]) -> Iterator[Graph]:
             case BlockModule(graph=graph) | (Graph() as graph):
                 yield graph
             case ListModule(items=items):
-                pending.extend(items)
+                pending.extend(item for item in items if item is not None)
             case _:
                 continue

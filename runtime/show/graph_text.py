@@ -21,6 +21,7 @@ from dlc.compiler.graph import (
     WeightModule,
 )
 from dlc.compiler.op import Op, Weight
+from dlc.compiler.ops.indexing import At, Gather, NewAxis, Range, Rest
 from dlc.compiler.program import DataSpec, Effect, Minimize, Program, Report, TrainSpec
 from dlc.compiler.types import DType, Scalar
 
@@ -98,7 +99,8 @@ class _Printer:
             path, module = pending.pop()
             match module:
                 case ListModule(items=items):
-                    pending.extend([(f"{path}.{index}", item) for index, item in enumerate(items)][::-1])
+                    owning = [(f"{path}.{index}", item) for index, item in enumerate(items) if item is not None]
+                    pending.extend(owning[::-1])
                 case BlockModule(graph=graph):
                     yield f"  {verb} {path}: {self._title(graph)}"
                 case OpModule(op=op, weights=weights):
@@ -135,6 +137,17 @@ def static(value: Any) -> str:
             return value.value
         case tuple() | list():
             return f"[{', '.join(map(static, cast(Iterable[Any], value)))}]"
+        case At(position=position):
+            return str(position)
+        case Range(start=start, stop=stop, step=step):
+            bounds = f"{'' if start is None else start}:{'' if stop is None else stop}"
+            return bounds if step == 1 else f"{bounds}:{step}"
+        case NewAxis():
+            return "none"
+        case Rest():
+            return "..."
+        case Gather():
+            return "tensor"
         case _:
             return str(value)
 
@@ -183,7 +196,7 @@ def _weight(weight: Weight) -> str:
     shape = ", ".join(map(str, weight.shape))
     given = ", ".join(f"{name}={value}" for name, value in weight.init)
     kept = "" if weight.trainable else " constant"
-    return f"{weight.dtype.value}[{shape}] ~ {weight.init.name}({given}){kept}"
+    return f"{weight.dtype.value}[{shape}] ~ {weight.init.name or 'default'}({given}){kept}"
 
 
 def _effects(effects: tuple[tuple[int, Effect], ...], position: int, names: Mapping[Value, str]) -> Iterator[str]:

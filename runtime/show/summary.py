@@ -58,12 +58,12 @@ def number(count: Dim, *, blank_zero: bool = False) -> str:
     return f"{int(count):,}" if count.is_constant else str(count)
 
 
-def document(models: Iterable[Model]) -> dict[str, Any]:
+def document(models: Iterable[Model], depth: int = 1) -> dict[str, Any]:
     """What `dlc show --json` prints: numbers, and expressions of the symbols as strings."""
-    return {"models": [_model(model) for model in models]}
+    return {"models": [_model(model, depth) for model in models]}
 
 
-def _model(model: Model) -> dict[str, Any]:
+def _model(model: Model, depth: int) -> dict[str, Any]:
     graph = model.graph
     costs = Costs()
     return {
@@ -84,7 +84,7 @@ def _model(model: Model) -> dict[str, Any]:
                 "biases": _size(layer.learned.biases),
                 "macs": _size(layer.macs),
             }
-            for layer in costs.layers(graph)
+            for layer in costs.layers(graph, depth)
         ],
     }
 

@@ -1,0 +1,5 @@
+"""`python -m dlc`: the command line."""
+
+from dlc.runtime.cli import main
+
+main()
