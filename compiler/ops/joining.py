@@ -113,7 +113,7 @@ class Split(Op):
         Example("N 6", parts=2, axis=1, gives=("N 3", "N 3")),
         Example("N 2*T", parts=2, axis=-1, gives=("N T", "N T")),
         Example("N 6 T", parts=[1, 3, 2], axis=1, gives=("N 1 T", "N 3 T", "N 2 T")),
-        Example("int N+T < V", parts=["N", "T"], axis=0, gives=("int N < V", "int T < V")),
+        Example("int 3*N < V", parts=["N", "2*N"], axis=0, gives=("int N < V", "int 2*N < V")),
         Example("N", parts=1, axis=0, gives="N"),
     )
 

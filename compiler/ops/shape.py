@@ -210,8 +210,8 @@ class Expand(Op):
     variadic = "shape"
     shape: Sizes
     examples = (
-        Example("N 1", shape=("N", "T"), gives="N T"),
-        Example("T", shape=("N", -1), gives="N T"),
+        Example("N 1", shape=("N", "2*N"), gives="N 2*N"),
+        Example("T", shape=(3, -1), gives="3 T"),
         Example("int 1 < V", shape=(4,), gives="int 4 < V"),
     )
 
