@@ -104,7 +104,6 @@ class TorchContext:
         self.inputs = inputs
         self.outputs = outputs
         self.module = Code(module)
-        self.training = Code(training)
         self.size = sizes
         self.imports: set[str] = set() if imports is None else imports
         self.functions: dict[str, str] = {} if functions is None else functions

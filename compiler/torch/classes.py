@@ -1,0 +1,205 @@
+"""One block as a class: a constructor that makes its parts, and `forward`. A block that owns nothing is a function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from dlc.compiler.dim import Dim
+from dlc.compiler.graph import (
+    BlockModule,
+    Call,
+    Check,
+    Graph,
+    ListModule,
+    Module,
+    Node,
+    OpModule,
+    WeightModule,
+)
+from dlc.compiler.op import Op, Weight
+from dlc.compiler.torch.body import Body, FileParts
+from dlc.compiler.torch.context import Code, Level, TorchContext
+from dlc.compiler.torch.draft import Draft, listing, reference
+from dlc.compiler.torch.loops import rolled
+from dlc.compiler.torch.names import identifier, unused
+from dlc.compiler.torch.reach import Reach, member
+from dlc.compiler.types import DType
+
+_NEGATED = {"==": "!=", "!=": "==", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
+
+
+class OpenWeight(Exception):
+    """A weight's shape depends on a run-time dimension, so no constructor can make it.
+
+    path: the weight's, or that of the layer which owns it, seen from the block `block`. symbol: the dimension's name.
+    """
+
+    def __init__(self, block: str, path: str, symbol: str) -> None:
+        super().__init__(f"the shape of {path} in {block} depends on {symbol}, which is known only at run time")
+        self.block = block
+        self.path = path
+        self.symbol = symbol
+
+
+class Drafting:
+    """Writes drafts, callees first, so that a caller knows what its callees have to be given."""
+
+    def __init__(self, files: FileParts) -> None:
+        self.files = files
+        self.drafts: dict[Graph, Draft] = {}
+
+    def add(self, graph: Graph, *, is_class: bool) -> Draft:
+        """The draft of a block whose callees all have theirs."""
+        draft = Draft(len(self.drafts), graph, is_class)
+        aliases = self._construct(draft) if is_class else {}
+        names: list[str] = []
+        for name in (*graph.inputs, *graph.borrowed):
+            names.append(unused(identifier(name), names, "_"))
+        inputs = dict(zip(names, graph.inputs.values(), strict=False))
+        borrowed = dict(zip(graph.borrowed, names[len(inputs) :], strict=True))
+        reach = Reach(graph, borrowed, aliases, own=is_class)
+        draft.trains = not is_class and _asks_for_training(graph, self.drafts)
+        choices = [False, True] if any(_listed(node, reach) for node in graph.nodes) else [False]
+        written = [self._forward(draft, inputs, reach, apart) for apart in choices]
+        statements, passed = min(written, key=lambda choice: "\n".join(choice[0]).count("\n"))
+        draft.body = statements
+        draft.parameters = [
+            *(f"{name}: Tensor" for name in inputs),
+            *(f"{name}: nn.Module" for name in borrowed.values()),
+            *(f"{name}: int" for name in passed),
+            *(["training: bool"] if draft.trains else []),
+        ]
+        draft.returns = "Tensor" if len(graph.outputs) == 1 else f"tuple[{', '.join(['Tensor'] * len(graph.outputs))}]"
+        self.drafts[graph] = draft
+        return draft
+
+    def call(self, node: Node, module: Code | None, operands: Sequence[Code], body: Body) -> Code:
+        """The call of a block, with the sizes that it cannot read off its inputs."""
+        assert isinstance(node.action, Call)
+        callee = self.drafts[node.action.graph]
+        given = [*operands, *(body.sizes.write(size) for size in callee.passed)]
+        if callee.is_class:
+            assert module is not None
+            return Code(f"{module}({', '.join(given)})")
+        given += [body.training] if callee.trains else []
+        return Code(f"{reference(callee.number)}({', '.join(given)})")
+
+    # --- forward ---
+
+    def _forward(
+        self, draft: Draft, inputs: Mapping[str, object], reach: Reach, apart: bool
+    ) -> tuple[list[str], list[str]]:
+        graph = draft.graph
+        parameters = dict(zip(inputs, graph.inputs.values(), strict=True))
+        training = "self.training" if draft.is_class else "training"
+        reserved = [*reach.names(), *([] if draft.is_class else ["training"])]
+        body = Body(
+            graph, parameters, reach, self.call, self.files, reserved=reserved, training=training, apart=apart
+        )
+        for check in graph.checks:
+            body.statements.append(_check(check, body))
+        for place, node in enumerate(graph.nodes):
+            body.run(place, node)
+        body.give()
+        statements, passed = body.sizes.settle(body.statements, body.words(), body.rebound)
+        draft.passed = list(body.sizes.passed)
+        return rolled(statements, {*body.words(), *passed}), passed
+
+    # --- the constructor ---
+
+    def _construct(self, draft: Draft) -> dict[str, str]:
+        """Writes the constructor's statements. Parts without weights that are alike are made once: gives the name
+        under which each of the others is found."""
+        aliases: dict[str, str] = {}
+        made: dict[str, str] = {}
+        for name, module in draft.graph.modules.items():
+            if isinstance(module, OpModule) and not module.weights:
+                if type(module.op).torch_module is Op.torch_module:
+                    continue
+                text = self.made(draft.graph, name, module)
+                if text in made:
+                    aliases[name] = made[text]
+                    continue
+                made[text] = name
+            draft.constructor += self._part(draft.graph, name, module)
+        return aliases
+
+    def _part(self, graph: Graph, name: str, module: Module) -> list[str]:
+        place = f"self{member(name, module)}"
+        if isinstance(module, WeightModule):
+            return _weight(graph, name, place, module.weight)
+        text = self.made(graph, name, module)
+        return [f"{place} = {text}", *initialised(place, module)]
+
+    def made(self, graph: Graph, path: str, module: Module | None) -> str:
+        """The expression that makes a part."""
+        match module:
+            case OpModule(op=op, inputs=inputs):
+                sizes = _numbers(graph, path)
+                return op.torch_module(TorchContext(inputs, (), sizes=sizes, imports=self.files.imports), *inputs)
+            case BlockModule(graph=callee):
+                return reference(self.drafts[callee].number)
+            case ListModule(items=items):
+                parts = [self.made(graph, f"{path}.{place}", item) for place, item in enumerate(items)]
+                return f"nn.ModuleList({listing(parts)})"
+            case None:
+                return "nn.Identity()"
+            case WeightModule():
+                raise TypeError("a weight is made by a statement")
+
+
+def initialised(place: str, module: Module | None) -> list[str]:
+    """The statements that start the weights of a layer otherwise than its module does by itself."""
+    match module:
+        case OpModule(op=op):
+            return [line for name, init in op.initialised().items() for line in init.torch(f"{place}.{name}").split("\n")]
+        case ListModule(items=items):
+            return [
+                line for number, part in enumerate(items) for line in initialised(f"{place}[{number}]", part)
+            ]
+        case _:
+            return []
+
+
+def _weight(graph: Graph, name: str, place: str, weight: Weight) -> list[str]:
+    sizes = _numbers(graph, name)
+    shape = ", ".join(sizes(size) for size in weight.shape)
+    dtype = "" if weight.dtype is DType.FLOAT else f", dtype={TorchContext((), (), sizes=sizes).dtype(weight.dtype)}"
+    made = f"torch.empty({shape}{dtype})" if shape else f"torch.empty((){dtype})"
+    if not weight.trainable:
+        made = f'self.register_buffer("{name}", {made})'
+    else:
+        made = f"{place} = nn.Parameter({made})"
+    return [made, *weight.init.torch(place).split("\n")]
+
+
+def _numbers(graph: Graph, path: str) -> Callable[[Dim], Code]:
+    """Writes sizes as numbers, which is what a constructor needs."""
+
+    def write(size: Dim) -> Code:
+        if size.constant is None:
+            raise OpenWeight(graph.name, path, min(symbol.name for symbol in size.symbols()))
+        return Code(str(size), Level.UNARY if size.constant < 0 else Level.ATOM)
+
+    return write
+
+
+def _check(check: Check, body: Body) -> str:
+    left, right = body.sizes.write(check.left), body.sizes.write(check.right)
+    message = check.message.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    condition = f"{Code.within(left, Level.SUM)} {_NEGATED[check.relation]} {Code.within(right, Level.SUM)}"
+    return f'if {condition}:\n    raise ValueError("{message}")'
+
+
+def _listed(node: Node, reach: Reach) -> bool:
+    return node.module is not None and reach.within_list(node.module)
+
+
+def _asks_for_training(graph: Graph, drafts: Mapping[Graph, Draft]) -> bool:
+    """Whether a function behaves otherwise in training."""
+    for node in graph.nodes:
+        if isinstance(node.action, Op) and node.action.stateful:
+            return True
+        if isinstance(node.action, Call) and drafts[node.action.graph].trains:
+            return True
+    return False

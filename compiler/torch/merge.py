@@ -1,0 +1,137 @@
+"""Makes one class of the signatures of a block whose texts differ in numbers alone: the numbers become parameters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from dlc.compiler.graph import Graph
+from dlc.compiler.torch.draft import REFERENCE, Draft, resolve, settle
+from dlc.compiler.torch.names import identifier, snake, unused
+from dlc.compiler.torch.parameters import Parameter, parametrise
+
+_WORD = re.compile(r"(?<![\w.])[^\W\d]\w*")
+
+# What may differ between two signatures: a number, or a truth value; not one within a string, a name or a mark.
+_SLOT = re.compile(
+    r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|\ue000\d+/\d+\ue001|\ue005\d+\ue006|[^\W\d]\w*|(\d+\.?\d*(?:e[+-]?\d+)?)'
+)
+
+
+@dataclass(slots=True)
+class Merged:
+    """A class or function as it will be written."""
+
+    name: str
+    is_class: bool
+    doc: str
+    arguments: list[str] = field(default_factory=list[str])
+    constructor: list[str] = field(default_factory=list[str])
+    parameters: list[str] = field(default_factory=list[str])
+    body: list[str] = field(default_factory=list[str])
+    returns: str = "Tensor"
+
+
+@dataclass(slots=True)
+class Family:
+    """The drafts that become one class; `values` are the numbers that each gives for the class's parameters."""
+
+    number: int
+    members: list[Draft]
+    name: str = ""
+    parameters: list[Parameter] = field(default_factory=list[Parameter])
+    values: dict[int, list[str]] = field(default_factory=dict[int, list[str]])
+
+    def made(self, draft: int) -> str:
+        """The class, made for one of its members; a function's name."""
+        if not self.members[0].is_class:
+            return self.name
+        return f"{self.name}({', '.join(self.values.get(draft, []))})"
+
+
+@dataclass(slots=True)
+class Merger:
+    """All units of a file, in order, and how the instance of a draft is made."""
+
+    units: list[Merged]
+    families: dict[int, Family]
+
+    def text(self, statement: str) -> str:
+        """A statement with references to drafts written out."""
+        return settle(resolve(statement, lambda number: self.families[number].made(number)))
+
+
+def merge(drafts: Sequence[Draft], reserved: Iterable[str]) -> Merger:
+    """The classes for drafts that stand callees first. The names in `reserved` go to the blocks that bear them."""
+    families: dict[tuple[object, ...], Family] = {}
+    of: dict[int, Family] = {}
+    for draft in drafts:
+        family = families.setdefault(_template(draft, of), Family(len(families), []))
+        family.members.append(draft)
+        of[draft.number] = family
+    _name(list(families.values()), drafts, set(reserved))
+    units = [_settle(family, of) for family in families.values()]
+    return Merger(units, of)
+
+
+def _template(draft: Draft, of: dict[int, Family]) -> tuple[object, ...]:
+    """What the drafts of one class have in common."""
+
+    def blank(text: str) -> str:
+        text = REFERENCE.sub(lambda found: f"\ue005{of[int(found.group(1))].number}\ue006", text)
+        if not draft.is_class:
+            return text
+        return _SLOT.sub(lambda found: "\ue009" if found.group(1) else found.group(), text)
+
+    parts = (draft.constructor, draft.parameters, draft.body)
+    return (draft.graph.name, draft.graph.span, draft.is_class, *(tuple(map(blank, part)) for part in parts))
+
+
+# --- names ------------------------------------------------------------------------------------------------------
+
+
+def _name(families: list[Family], drafts: Sequence[Draft], reserved: set[str]) -> None:
+    """Names classes after their blocks: the one that is met first from the top bears the plain name."""
+    taken = {word for draft in drafts for line in (*draft.body, *draft.parameters) for word in _WORD.findall(line)}
+    taken |= {"nn", "F", "torch", "Tensor"}
+    ordered = list(reversed(families))
+    for family in ordered:
+        draft = family.members[0]
+        name = draft.graph.name
+        if name in reserved and family is not families[-1]:
+            family.name = unused(name, taken | reserved)
+        elif draft.is_class:
+            family.name = unused(identifier(name), taken)
+        else:
+            family.name = unused(snake(name), taken, "_")
+        taken.add(family.name)
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------
+
+
+def _settle(family: Family, of: dict[int, Family]) -> Merged:
+    first = family.members[0]
+    unit = Merged(family.name, first.is_class, first.graph.doc, returns=first.returns, parameters=first.parameters)
+    texts = [_texts(draft, of) for draft in family.members]
+    if len(texts) > 1 and first.is_class:
+        graphs: list[Graph] = [draft.graph for draft in family.members]
+        family.parameters, chosen = parametrise(graphs, texts, len(first.constructor), _SLOT)
+        for place, draft in enumerate(family.members):
+            family.values[draft.number] = [parameter.values[place] for parameter in family.parameters]
+    else:
+        chosen = texts[0]
+    stored = [f"self.{p.attribute} = {p.name}" for p in family.parameters if p.attribute]
+    count = len(first.constructor)
+    unit.arguments = [f"{parameter.name}: {parameter.kind}" for parameter in family.parameters]
+    unit.constructor = [settle(text) for text in (*stored, *chosen[:count])]
+    unit.body = [settle(text) for text in chosen[count:]]
+    return unit
+
+
+def _texts(draft: Draft, of: dict[int, Family]) -> list[str]:
+    def written(number: int) -> str:
+        return of[number].made(number)
+
+    return [resolve(text, written) for text in (*draft.constructor, *draft.body)]

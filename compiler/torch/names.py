@@ -1,0 +1,65 @@
+"""Names in the emitted source: those of the spec wherever Python and `torch.nn.Module` leave them free."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Container
+
+# What emitted code calls by name. A variable of that name would hide it.
+RESERVED = frozenset(
+    "self torch nn F Tensor math range len min max zip super int float bool tuple dict list ValueError".split()
+)
+
+# The attributes of torch.nn.Module: a part of that name is not reached by attribute access.
+MODULE_ATTRIBUTES = frozenset(
+    """
+    T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches eval
+    extra_repr float forward get_buffer get_extra_state get_parameter get_submodule half ipu load_state_dict modules
+    mtia named_buffers named_children named_modules named_parameters parameters register_backward_hook register_buffer
+    register_forward_hook register_forward_pre_hook register_full_backward_hook register_full_backward_pre_hook
+    register_load_state_dict_post_hook register_load_state_dict_pre_hook register_module register_parameter
+    register_state_dict_post_hook register_state_dict_pre_hook requires_grad_ set_extra_state set_submodule
+    share_memory state_dict to to_empty train training type xpu zero_grad
+    """.split()
+)
+
+
+def identifier(name: str) -> str:
+    """The name, made one that Python takes as a variable: `x'` becomes `x_prime`, `lambda` becomes `lambda_`."""
+    plain = re.sub(r"\W", "_", name.replace("'", "_prime"))
+    if not plain or plain[0].isdigit() or plain.startswith("__"):
+        plain = f"v{plain}"
+    return f"{plain}_" if keyword.iskeyword(plain) or plain in RESERVED else plain
+
+
+def unused(name: str, taken: Container[str], separator: str = "") -> str:
+    """The name itself, or the first of `name2`, `name3`, … that is free."""
+    free, count = name, 1
+    while free in taken:
+        count += 1
+        free = f"{name}{separator}{count}"
+    return free
+
+
+def is_attribute(name: str) -> bool:
+    """Whether a part of a module can be reached as `module.name`, and so bears its name in the state dict."""
+    return (
+        name.isidentifier() and not keyword.iskeyword(name) and name not in MODULE_ATTRIBUTES and name[:1] != "_"
+    )
+
+
+def snake(name: str) -> str:
+    """The name of a block as that of a function: `GibbsStep` becomes `gibbs_step`."""
+    return identifier(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower())
+
+
+def singular(name: str) -> str:
+    """What one item of a list is called: `layers` gives `layer`."""
+    if name.endswith("ies") and len(name) > 4:
+        return identifier(f"{name[:-3]}y")
+    if re.search("(ch|sh|ss|x|z)es$", name):
+        return identifier(name[:-2])
+    if name.endswith("s") and not name.endswith("ss") and len(name) > 2:
+        return identifier(name[:-1])
+    return "layer"
