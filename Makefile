@@ -7,6 +7,7 @@ RUN := runs/digits
 .PHONY: setup demo test lint
 
 setup: .venv/.ready
+	$(BIN)/python -m compileall -q dlc grammar compiler runtime specs
 
 .venv/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
