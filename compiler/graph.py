@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from dlc.compiler.dim import Dim
+from dlc.compiler.dim import Dim, Symbol
 from dlc.compiler.op import Op, Weight
 from dlc.compiler.types import Scalar, Tensor
 from dlc.grammar.source import Span
@@ -174,7 +174,9 @@ class Graph:
     name: the block's. inputs: by the parameters' names. outputs: the results, in order, with `output_names` (a
     single unnamed result is called `output`). modules: what the graph owns, in the order of the spec.
     borrowed: modules that the caller passes in, by the names of the layer parameters. statics: the names that are
-    static integers within the block, parameters and dimensions alike, for readable code.
+    static integers within the block, parameters and dimensions alike, for readable code. shares: dimensions that
+    are required to be multiples of a number, and so stand in the types as that multiple of a share; `checks` speak
+    of them as a whole.
     """
 
     name: str
@@ -187,6 +189,7 @@ class Graph:
     borrowed: dict[str, Module] = field(default_factory=dict[str, Module])
     statics: dict[str, Dim] = field(default_factory=dict[str, Dim])
     checks: list[Check] = field(default_factory=list[Check])
+    shares: dict[Symbol, Dim] = field(default_factory=dict[Symbol, Dim])
     doc: str = ""
 
     def add(

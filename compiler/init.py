@@ -222,7 +222,7 @@ class Identity(Init, name="identity"):
     def draw(self, random: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:
         import numpy as np
 
-        return self.gain * np.eye(*shape)
+        return self.gain * np.eye(shape[0], shape[1])
 
 
 class FanUniform(Init):

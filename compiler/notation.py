@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
+from math import gcd
 
 from dlc.compiler.polynomial import (
     MAX_TERMS,
@@ -131,10 +132,24 @@ def _pieces(polynomial: Polynomial) -> list[_Piece]:
 
 
 def _alone(monomial: Monomial, coefficient: int) -> _Piece:
+    for atom in monomial:
+        if isinstance(atom, Symbol) and atom.whole is not None and monomial.count(atom) == 1:
+            others = tuple(other for other in monomial if other is not atom)
+            return _share(coefficient, others, atom.whole, atom.share)
     atom = monomial[-1] if monomial else None
     if isinstance(atom, Quotient) and monomial.count(atom) == 1:
         return _Piece(coefficient, monomial[:-1], "//", atom.numerator, atom.divisor)
     return _Piece(coefficient, monomial)
+
+
+def _share(coefficient: int, others: Monomial, whole: Symbol, share: int) -> _Piece:
+    """`coefficient` times the `share`-th part of `whole`, in terms of `whole`."""
+    common = gcd(coefficient, share)
+    if common == share:
+        return _Piece(coefficient // share, (*others, whole))
+    return _Piece(
+        coefficient // common, others, "//", Polynomial.of(whole), Polynomial.of(share // common)
+    )
 
 
 def _shorter(terms: Terms, monomial: Monomial, atom: Quotient) -> tuple[_Piece, Terms] | None:

@@ -11,7 +11,8 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeGuard
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -38,18 +39,26 @@ def _as_float(value: Any) -> Any:
 
 
 def _as_tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(value) if _is_sequence(value) else value
+
+
+def _is_sequence(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
+    return isinstance(value, list | tuple)
 
 
 def _as_extents(least: int) -> Callable[[Any], Any]:
     def check(value: Any) -> Any:
-        given: tuple[Any, ...] = tuple(value) if isinstance(value, list | tuple) else (value,)
+        given: tuple[Any, ...] = tuple(value) if _is_sequence(value) else (value,)
         sizes = tuple(map(_as_int, given))
         if not sizes or not all(isinstance(size, int) and size >= least for size in sizes):
             raise ValueError(f"a number from {least} up, or a list with one for each axis, is due")
         return sizes if isinstance(value, list | tuple) else sizes[0]
 
     return check
+
+
+def _as_pairs(value: Any) -> Any:
+    return tuple(value.items()) if isinstance(value, dict) else value
 
 
 # The vocabulary of static parameters. Sizes may be symbolic; counts and strides may not.
@@ -62,6 +71,7 @@ PositiveFloat = Annotated[float, BeforeValidator(_as_float), Field(gt=0)]
 Probability = Annotated[float, BeforeValidator(_as_float), Field(ge=0, le=1)]
 Sizes = Annotated[tuple[Size, ...], BeforeValidator(_as_tuple)]
 Ints = Annotated[tuple[Int, ...], BeforeValidator(_as_tuple)]
+Named = Annotated[tuple[tuple[str, Size], ...], BeforeValidator(_as_pairs)]
 # One number for all spatial axes of an image, or one for each.
 Extents = Annotated[int | tuple[int, ...], BeforeValidator(_as_extents(1))]
 Margins = Annotated[int | tuple[int, ...], BeforeValidator(_as_extents(0))]
@@ -153,6 +163,7 @@ class Op(BaseModel):
     name: ClassVar[str]
     examples: ClassVar[tuple[Example, ...]] = ()
     variadic: ClassVar[str | None] = None  # the static field that takes what positional values are left
+    keywords: ClassVar[str | None] = None  # the static field, of `Named`, that takes names that are no parameter's
     no_onnx: ClassVar[str | None] = None
     hidden: ClassVar[bool] = False  # written as an operator or an index, not called by name
     stateful: ClassVar[bool] = False  # behaves otherwise in training than in evaluation
@@ -179,7 +190,7 @@ class Op(BaseModel):
 
     if TYPE_CHECKING:
         # Every operation has its own tensor parameters, so no common signature says more than this.
-        infer: Any
+        infer: ClassVar[Any]
 
     # Nothing is ever passed by name below: `**_` tells type checkers that an override may name its own inputs.
 
@@ -244,8 +255,8 @@ class Op(BaseModel):
 
     def results(self, *inputs: Operand | None) -> tuple[Tensor, ...]:
         """The types of the results, always as a tuple. Raises ShapeError."""
-        given = self.infer(*inputs)
-        return given if isinstance(given, tuple) else (given,)
+        given: Any = self.infer(*inputs)
+        return tuple(given) if _is_sequence(given) else (given,)
 
 
 _REGISTRY: dict[str, type[Op]] = {}
@@ -253,6 +264,5 @@ _REGISTRY: dict[str, type[Op]] = {}
 
 def operations() -> dict[str, type[Op]]:
     """Every operation by its name, those written as operators too."""
-    import dlc.compiler.ops  # noqa: F401  (defining an operation registers it)
-
+    import_module("dlc.compiler.ops")  # defining an operation registers it
     return _REGISTRY

@@ -46,12 +46,18 @@ _serial = count()
 
 
 class Symbol(Atom):
-    """A named unknown integer, not less than `least`. Two symbols are the same only if they are one object."""
+    """A named unknown integer, not less than `least`. Two symbols are the same only if they are one object.
 
-    __slots__ = ("least", "name", "uid")
+    A symbol may stand for an exact share of another one: `whole` is known to be `share` times it, and it is written
+    as `whole//share`.
+    """
 
-    def __init__(self, name: str, least: int | None = 0) -> None:
+    __slots__ = ("least", "name", "share", "uid", "whole")
+
+    def __init__(self, name: str, least: int | None = 0, *, whole: Symbol | None = None, share: int = 1) -> None:
         self.name = name
+        self.whole = whole
+        self.share = share
         self.uid = next(_serial)
         self.least = least
         self.key = (0, name, self.uid)

@@ -23,6 +23,7 @@ from dlc.compiler.elaborate.values import (
     carries_tensor,
     describe,
     is_layer,
+    is_sequence,
 )
 from dlc.compiler.errors import (
     DuplicateArgument,
@@ -35,7 +36,7 @@ from dlc.compiler.errors import (
     UnknownParameter,
 )
 from dlc.compiler.graph import BlockModule, ListModule, OpModule, Value, WeightModule, weights_of
-from dlc.compiler.op import Op, Signature, StaticParameter, TensorParameter
+from dlc.compiler.op import Op, Signature, StaticParameter, TensorParameter, operations
 from dlc.compiler.types import Scalar
 from dlc.grammar import ast
 from dlc.grammar.diagnostics import Label, Refusal
@@ -97,9 +98,8 @@ def distribute(callee: Callee, given: Sequence[Arg], span: Span) -> Filled:
 
 def spread(argument: Arg) -> list[Arg]:
     """The tensors of a tuple or list as arguments of their own."""
-    if isinstance(argument.value, tuple | list) and carries_tensor(argument.value):
-        items: Sequence[Any] = argument.value
-        return [Arg(None, item, argument.span) for item in items]
+    if is_sequence(argument.value) and carries_tensor(argument.value):
+        return [Arg(None, item, argument.span) for item in argument.value]
     return [argument]
 
 
@@ -204,8 +204,8 @@ def construct(kind: type[Checked], given: Sequence[Arg], span: Span) -> Checked:
         if key not in fields:
             near = nearest(key, fields)
             help = f"did you mean `{near}`?" if near else f"its parameters are {', '.join(fields) or 'none'}"
-            place = argument.name_span or argument.span
-            raise Refusal(UnknownParameter(f"`{name}` has no parameter `{key}`", place, help=help))
+            named = argument.name_span or argument.span
+            raise Refusal(UnknownParameter(f"`{name}` has no parameter `{key}`", named, help=help))
         if key in values:
             raise Refusal(DuplicateArgument(f"`{key}` of `{name}` is given twice", argument.span))
         values[key], spans[key] = argument.value, argument.span
@@ -241,12 +241,18 @@ def apply(frame: Frame, layer: Layer, given: Sequence[Arg], span: Span) -> Any:
 
 
 def _compose(frame: Frame, layer: Composition, given: Sequence[Arg]) -> Any:
-    arguments = list(given)
-    result: Any = None
-    for stage in layer.stages:
-        result = apply(frame, stage, arguments, stage.span)
-        arguments = [Arg(None, result, stage.span)]
-    return result
+    match layer.kind:
+        case "branch":
+            return tuple(apply(frame, stage, given, stage.span) for stage in layer.stages)
+        case "residual":
+            inner = apply(frame, layer.stages[0], given, layer.stages[0].span)
+            spans = {"x": given[0].span, "y": layer.span}
+            return frame.apply(operations()["add"](), [given[0].value, inner], layer.span, spans)
+        case _:
+            arguments = list(given)
+            for stage in layer.stages:
+                arguments = [Arg(None, apply(frame, stage, arguments, stage.span), stage.span)]
+            return arguments[0].value if len(arguments) == 1 else tuple(argument.value for argument in arguments)
 
 
 def _apply_part(frame: Frame, part: Part, given: Sequence[Arg], span: Span) -> Any:
@@ -292,7 +298,7 @@ def _make_op(callee: type[Op], filled: Filled, span: Span) -> Op:
             if static.variadic and static.required:
                 values[static.name] = ()
             continue
-        if static.variadic and not (len(given) == 1 and isinstance(given[0].value, list | tuple)):
+        if static.variadic and not (len(given) == 1 and is_sequence(given[0].value)):
             values[static.name] = tuple(argument.value for argument in given)
         else:
             values[static.name] = given[0].value

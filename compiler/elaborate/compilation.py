@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import gcd
 from typing import Any
 
+from dlc.compiler.dim import Dim, Symbol
 from dlc.compiler.elaborate import calls, statements
 from dlc.compiler.elaborate.frame import Frame, fix, model_ref
 from dlc.compiler.elaborate.loader import Loader
@@ -23,9 +26,10 @@ from dlc.compiler.elaborate.values import (
     describe,
     freeze,
     is_layer,
+    is_sequence,
 )
 from dlc.compiler.errors import LimitReached, NoReturn, NotBuilt, TensorExpected
-from dlc.compiler.graph import BlockModule, Graph, ModelRef, Value
+from dlc.compiler.graph import BlockModule, Check, Graph, ModelRef, Value
 from dlc.compiler.types import Tensor
 from dlc.grammar.diagnostics import Refusal, Sink
 from dlc.grammar.source import Span
@@ -45,17 +49,51 @@ class Compilation:
         self._open: set[Any] = set()
         self._definitions: dict[int, tuple[BlockDef, Mapping[str, Arg]]] = {}
         self._nodes = 0
+        self._sizes: dict[str, Dim] | None = None  # of the model that is being made by itself
 
     # --- making graphs ---
 
     def model(self, block: BlockDef) -> Graph | None:
         """A model's graph by itself, with its dimensions open. None where it is wrong."""
-        statics = self.overrides.parameters(block.tree)
+        outer, self.sink = self.sink, Sink()
+        shares: dict[Symbol, Dim] = {}
+        checks: dict[Symbol, Check] = {}
         try:
-            return self._make(block, None, statics, depth=0, span=block.tree.name.span)
+            statics = self.overrides.parameters(block.tree)
+            self._sizes = self.overrides.sizes(block.tree)
+            while True:
+                try:
+                    graph = self._make(block, None, statics, depth=0, span=block.tree.name.span)
+                    break
+                except _Refined as refined:
+                    self.sink = Sink()
+                    self._sizes[refined.whole.name] = refined.size
+                    shares[refined.whole] = refined.size
+                    first = checks.get(refined.whole, refined.check)  # its message and place
+                    checks[refined.whole] = replace(refined.check, message=first.message, span=first.span)
         except Refusal as refusal:
             self.sink.extend(refusal.diagnostics)
             return None
+        finally:
+            outer.extend(self.sink)
+            self.sink = outer
+            self._sizes = None
+        graph.shares.update(shares)
+        graph.checks[:0] = checks.values()
+        return graph
+
+    def refine(self, size: Dim, divisor: int, message: str, span: Span) -> None:
+        """Asks to start anew knowing that `divisor` divides `size`, where that says something of a dimension."""
+        if self._sizes is None:
+            return
+        share, factor = _linear(size)
+        if share is None or not factor:
+            return
+        whole = share.whole or share
+        total = share.share * (divisor // gcd(divisor, factor))
+        part = Dim.of_symbol(Symbol(whole.name, whole=whole, share=total))
+        check = Check(Dim.of_symbol(whole) % total, "==", Dim.of(0), message, span)
+        raise _Refined(whole, part * total, check)
 
     def _make(
         self,
@@ -71,7 +109,7 @@ class Compilation:
             raise Refusal(LimitReached(f"`{block.name}` is expanded more than {MAX_DEPTH} blocks deep", span))
         graph = Graph(block.name, tree.name.span, doc=tree.doc)
         frame = Frame(self, graph, Scope(block.scope), depth=depth)
-        sizes = self.overrides.sizes(tree) if tensors is None else {}
+        sizes = self._sizes or {}
         borrowed, statics = _borrow(frame, statics)
         Parameters(frame, tree, tensors, statics, sizes).bind()
         returned = statements.run(frame, tree.body)
@@ -87,7 +125,7 @@ class Compilation:
             outer.applied = outer.applied or inner.applied
             if inner.module is not None:
                 graph.borrowed[inner.path] = inner.module
-                if isinstance(outer, Instance) and outer.module is None:
+                if outer.module is None:
                     fix(outer, inner.module, span)
         if frame.failed:
             raise Poisoned
@@ -123,6 +161,9 @@ class Compilation:
             self._open.add(key)
             try:
                 self._graphs[key] = self._make(block, tensors, statics, depth=depth, span=span)
+            except _Refined:
+                del self._graphs[key]
+                raise
             finally:
                 self._open.discard(key)
         graph = self._graphs[key]
@@ -214,6 +255,28 @@ class Compilation:
         return graph
 
 
+class _Refined(Exception):
+    """A dimension turned out to be a multiple of a number: `size` is that multiple of its share."""
+
+    def __init__(self, whole: Symbol, size: Dim, check: Check) -> None:
+        super().__init__(whole.name)
+        self.whole = whole
+        self.size = size
+        self.check = check
+
+
+def _linear(size: Dim) -> tuple[Symbol | None, int]:
+    """A size of the form `factor * symbol` as that symbol and factor."""
+    symbols = size.symbols()
+    if len(symbols) != 1:
+        return None, 0
+    (symbol,) = symbols
+    factor = size.substitute({symbol: Dim.of(1)})
+    if not factor.is_constant or size != Dim.of_symbol(symbol) * factor:
+        return None, 0
+    return symbol, int(factor)
+
+
 def _not_a_tensor(block: BlockDef, name: str, argument: Arg) -> TensorExpected:
     help = "apply it first, as in `x -> layer`" if is_layer(argument.value) else None
     return TensorExpected(
@@ -225,8 +288,8 @@ def _borrow(frame: Frame, statics: Mapping[str, Arg]) -> tuple[list[tuple[Instan
     """Instances that are passed in, as the block sees them: under the names of its parameters."""
     borrowed: list[tuple[Instance, Instance]] = []
     seen: dict[str, Arg] = {}
-    for name, argument in statics.items():
-        outer = argument.value
+    for name, given in statics.items():
+        argument, outer = given, given.value
         if isinstance(outer, Part):
             raise Refusal(NotBuilt("a part of an instance passed as a parameter", argument.span))
         if isinstance(outer, Instance):
@@ -241,9 +304,8 @@ def _borrow(frame: Frame, statics: Mapping[str, Arg]) -> tuple[list[tuple[Instan
 
 
 def _lists_instances(value: Any) -> bool:
-    if isinstance(value, list | tuple):
-        items: Sequence[Any] = value
-        return any(_lists_instances(item) for item in items)
+    if is_sequence(value):
+        return any(_lists_instances(item) for item in value)
     return isinstance(value, Instance | Part)
 
 

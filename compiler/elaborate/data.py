@@ -10,7 +10,7 @@ from dlc.compiler.elaborate.compilation import Compilation
 from dlc.compiler.elaborate.frame import Frame
 from dlc.compiler.elaborate.parameters import element_type, promise, size
 from dlc.compiler.elaborate.scope import Scope
-from dlc.compiler.elaborate.values import Record, describe
+from dlc.compiler.elaborate.values import Record, describe, is_sequence
 from dlc.compiler.errors import BadData, FieldType, NotBuilt
 from dlc.compiler.graph import Graph, Value
 from dlc.compiler.op import operations
@@ -90,16 +90,13 @@ def _source(frame: Frame, tree: ast.Expr) -> SourceCall:
 
 def _plain(value: Any, span: Span) -> object:
     """A source's argument as plain Python."""
-    match value:
-        case Dim():
-            return static.whole(value, span)
-        case str() | float() | bool() | None:
-            return value
-        case list():
-            items: list[Any] = value
-            return [_plain(item, span) for item in items]
-        case _:
-            raise Refusal(BadData(f"a source takes strings, numbers and lists, and this is {describe(value)}", span))
+    if isinstance(value, Dim):
+        return static.whole(value, span)
+    if value is None or isinstance(value, str | float | bool):
+        return value
+    if is_sequence(value):
+        return [_plain(item, span) for item in value]
+    raise Refusal(BadData(f"a source takes strings, numbers and lists, and this is {describe(value)}", span))
 
 
 def _split(frame: Frame, tree: ast.Expr) -> dict[str, float]:

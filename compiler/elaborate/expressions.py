@@ -7,6 +7,7 @@ from typing import Any
 
 from dlc.compiler.dim import Dim
 from dlc.compiler.elaborate import calls, lookup, static
+from dlc.compiler.elaborate.combinators import COMBINATORS, combine
 from dlc.compiler.elaborate.frame import Frame
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.values import (
@@ -22,6 +23,7 @@ from dlc.compiler.elaborate.values import (
     carries_tensor,
     describe,
     is_layer,
+    is_sequence,
     is_tensor,
 )
 from dlc.compiler.errors import (
@@ -143,9 +145,8 @@ def _ellipsis(frame: Frame, tree: ast.EllipsisLiteral) -> Any:
 def iterate(frame: Frame, tree: ast.Expr) -> list[Any]:
     """What a `for` goes through."""
     value = evaluate(frame, tree)
-    if isinstance(value, list | tuple):
-        items: Sequence[Any] = value
-        return list(items)
+    if is_sequence(value):
+        return list(value)
     help = None
     if isinstance(value, Dim):
         help = f"write range({tree.span.text})"
@@ -159,18 +160,17 @@ def bind(frame: Frame, targets: Sequence[ast.Name], value: Any, span: Span) -> N
     if len(targets) == 1:
         frame.scope.bind(targets[0].id, value, targets[0].span)
         return
-    if not isinstance(value, tuple | list):
+    if not is_sequence(value):
         raise Refusal(WrongCount(f"{len(targets)} names are bound, and the value is {describe(value)}", span))
-    items: Sequence[Any] = value
-    if len(items) != len(targets):
+    if len(value) != len(targets):
         raise Refusal(
             WrongCount(
-                f"{len(targets)} names are bound, and there are {len(items)} values",
+                f"{len(targets)} names are bound, and there are {len(value)} values",
                 targets[0].span.to(targets[-1].span),
                 label=f"{len(targets)} names",
             )
         )
-    for target, item in zip(targets, items, strict=True):
+    for target, item in zip(targets, value, strict=True):
         frame.scope.bind(target.id, item, target.span)
 
 
@@ -272,16 +272,15 @@ def _index(frame: Frame, tree: ast.Index) -> Any:
     index = tree.indices[0]
     if isinstance(value, Instance | Part):
         return lookup.part(frame, value, str(static.whole(_static_index(frame, index), index.span)), tree)
-    if not isinstance(value, list | tuple | str):
+    if not is_sequence(value) and not isinstance(value, str):
         raise Refusal(StaticType(f"{describe(value)} cannot be indexed", tree.span))
-    sequence: Any = value
     if isinstance(index, ast.Slice):
         start, stop = (_bound(frame, bound) for bound in (index.start, index.stop))
-        return sequence[start:stop]
+        return value[start:stop]
     place = static.whole(evaluate(frame, index), index.span)
-    if not -len(sequence) <= place < len(sequence):
-        raise Refusal(OutOfRange(f"there is no item {place} in {describe(value)} of {len(sequence)} items", index.span))
-    return sequence[place]
+    if not -len(value) <= place < len(value):
+        raise Refusal(OutOfRange(f"there is no item {place} in {describe(value)} of {len(value)} items", index.span))
+    return value[place]
 
 
 def _static_index(frame: Frame, index: ast.Expr | ast.Slice) -> Any:
@@ -311,7 +310,7 @@ def _index_item(frame: Frame, index: ast.Expr | ast.Slice) -> tuple[Item, list[V
     if isinstance(index, ast.EllipsisLiteral):
         return Rest(), []
     if isinstance(index, ast.Slice):
-        return Range(_size(frame, index.start), _size(frame, index.stop)), []
+        return Range(_end(frame, index.start), _end(frame, index.stop)), []
     place = evaluate(frame, index)
     match place:
         case None:
@@ -326,13 +325,16 @@ def _index_item(frame: Frame, index: ast.Expr | ast.Slice) -> tuple[Item, list[V
             )
 
 
-def _size(frame: Frame, tree: ast.Expr | None) -> Dim | None:
-    if tree is None:
-        return None
+def _end(frame: Frame, tree: ast.Expr | None) -> Dim | None:
+    return None if tree is None else static_size(frame, tree)
+
+
+def static_size(frame: Frame, tree: ast.Expr) -> Dim:
+    """An expression that must be a whole number, symbolic or not."""
     value = evaluate(frame, tree)
     if isinstance(value, Dim):
         return value
-    raise Refusal(StaticType(f"a slice's end is a whole number, and this is {describe(value)}", tree.span))
+    raise Refusal(StaticType(f"a whole number is due here, and this is {describe(value)}", tree.span))
 
 
 # --- calls and pipes --------------------------------------------------------------------------------------------
@@ -359,6 +361,8 @@ def _call(frame: Frame, tree: ast.Call) -> Any:
             layers = any(is_layer(argument.value) for argument in given)
             if name in static.STATIC_ONLY or (given and not layers and given[0].name is None):
                 return static.call(name, given, tree.span)
+    if _is_combinator(frame, tree):
+        return combine(tree.function.span.text, given, tree.span)
     callee = _callee(frame, tree.function)
     if not isinstance(callee, Recipe) or tensors or calls.applies_at_once(callee, given):
         return calls.apply(frame, callee, given, tree.span)
@@ -393,9 +397,16 @@ def _pipe(frame: Frame, tree: ast.Pipe) -> Any:
 
 def _stage(frame: Frame, tree: ast.Expr) -> tuple[Any, list[Arg]]:
     """What a tensor is piped into: a layer, and the arguments that stand behind it."""
-    if isinstance(tree, ast.Call):
-        return _stage_callee(frame, tree.function), arguments(frame, tree.arguments)
-    return _stage_callee(frame, tree), []
+    if not isinstance(tree, ast.Call):
+        return _stage_callee(frame, tree), []
+    if _is_combinator(frame, tree):
+        return evaluate(frame, tree), []
+    return _stage_callee(frame, tree.function), arguments(frame, tree.arguments)
+
+
+def _is_combinator(frame: Frame, tree: ast.Call) -> bool:
+    function = tree.function
+    return isinstance(function, ast.Name) and function.id in COMBINATORS and function.id not in frame.scope
 
 
 def _stage_callee(frame: Frame, tree: ast.Expr) -> Any:

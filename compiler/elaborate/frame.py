@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dlc.compiler.dim import Dim
 from dlc.compiler.elaborate import reports
 from dlc.compiler.elaborate.scope import Scope
-from dlc.compiler.elaborate.values import Instance, Part, Poisoned
+from dlc.compiler.elaborate.values import Instance, Part, Poisoned, is_sequence
 from dlc.compiler.errors import NeverApplied
 from dlc.compiler.graph import (
     BlockModule,
@@ -123,7 +123,7 @@ class Frame:
             given = op.infer(*types)
         except ShapeError as error:
             raise Refusal(reports.shape(error, op, inputs, span, spans, self.producer)) from None
-        results: tuple[Tensor, ...] = given if isinstance(given, tuple) else (given,)
+        results: Sequence[Tensor] = given if is_sequence(given) else (given,)
         outputs = self.graph.add(op, inputs, results, span, module)
         for output in outputs:
             self._producers[id(output)] = op.name

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from dlc.compiler.elaborate.combinators import COMBINATORS
 from dlc.compiler.elaborate.frame import Frame
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.static import STATIC_ONLY
-from dlc.compiler.elaborate.values import BlockDef, Instance, Part, Recipe, describe
+from dlc.compiler.elaborate.values import BlockDef, Composition, Instance, Part, Recipe, describe
 from dlc.compiler.errors import NotALayer, UnknownAttribute, UnknownName
 from dlc.compiler.graph import WeightModule, children
 from dlc.compiler.op import operations
@@ -33,6 +34,8 @@ def find(frame: Frame, tree: ast.Name) -> Any:
     try:
         value = frame.scope.lookup(name)
     except KeyError:
+        if name == "identity":
+            return Composition((), tree.span)
         op = operations().get(name)
         if op is None or op.hidden:
             raise Refusal(_unknown(frame, tree)) from None
@@ -42,9 +45,10 @@ def find(frame: Frame, tree: ast.Name) -> Any:
 
 def _unknown(frame: Frame, tree: ast.Name) -> UnknownName | NotALayer:
     name = tree.id
-    if name in STATIC_ONLY:
-        return NotALayer(f"`{name}` is a function of static values, so it must be called here", tree.span)
-    known = [*frame.scope.names(), *(name for name, op in operations().items() if not op.hidden), *STATIC_ONLY]
+    if name in STATIC_ONLY or name in COMBINATORS:
+        return NotALayer(f"`{name}` is a function, so it must be called here", tree.span, help=f"{name}(…)")
+    known = [*frame.scope.names(), *(name for name, op in operations().items() if not op.hidden)]
+    known += [*STATIC_ONLY, *COMBINATORS, "identity"]
     near = nearest(name, known)
     labels: tuple[Label, ...] = ()
     if near and (span := frame.scope.span(near)) and span.source is tree.span.source:
@@ -87,7 +91,7 @@ def part(frame: Frame, layer: Instance | Part, name: str, tree: ast.Attribute | 
 
 
 @contextmanager
-def seen_from(frame: Frame, scope: Scope) -> Iterator[None]:
+def seen_from(frame: Frame, scope: Scope) -> Generator[None]:
     """Evaluates within the same graph, but with the names of another scope."""
     inner, frame.scope = frame.scope, Scope(scope)
     try:

@@ -1,4 +1,4 @@
-"""A block's parameters: binding dimensions to what is passed in, static values to their kinds, results to their types."""
+"""A block's parameters and results: dimensions bound to what is passed in, static values checked, results matched."""
 
 from __future__ import annotations
 
@@ -266,7 +266,7 @@ class Parameters:
             near = nearest(kind, known)
             help = f"did you mean `{near}`?" if near else f"a tensor's type has brackets, as in {kind}[N, d]"
             raise Refusal(BadDeclaration(f"`{kind}` is no kind of static value", parameter.type.span, help=help))
-        elif isinstance(value, _KINDS[kind]) and not (isinstance(value, bool) and kind != "bool"):
+        elif _is_kind(value, kind):
             return value
         raise Refusal(
             StaticType(
@@ -275,6 +275,10 @@ class Parameters:
                 labels=(Label(parameter.span, "declared here"),) if span != parameter.span else (),
             )
         )
+
+
+def _is_kind(value: object, kind: str) -> bool:
+    return isinstance(value, _KINDS[kind])
 
 
 def _article(kind: str) -> str:

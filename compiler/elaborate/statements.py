@@ -15,6 +15,7 @@ from dlc.compiler.elaborate.values import (
     Instance,
     Recipe,
     describe,
+    is_sequence,
 )
 from dlc.compiler.errors import (
     BadDeclaration,
@@ -118,7 +119,7 @@ def named(frame: Frame, target: ast.Name, value: Any) -> Any:
         instance = Instance(value, path, frame, target.span)
         frame.fill(path, instance)
         return instance
-    if isinstance(value, list | tuple) and _holds_recipe(value):
+    if is_sequence(value) and _holds_recipe(value):
         path = frame.claim(target.id)
         bound, slots = _instances(frame, value, path, target.span)
         frame.fill(path, slots)
@@ -127,17 +128,15 @@ def named(frame: Frame, target: ast.Name, value: Any) -> Any:
 
 
 def _holds_recipe(value: Any) -> bool:
-    if isinstance(value, list | tuple):
-        items: Sequence[Any] = value
-        return any(_holds_recipe(item) for item in items)
+    if is_sequence(value):
+        return any(_holds_recipe(item) for item in value)
     return isinstance(value, Recipe | Composition)
 
 
 def _instances(frame: Frame, value: Any, path: str, span: Span) -> tuple[Any, Slot]:
     """A list of layers as a list of instances, numbered from 0."""
-    if isinstance(value, list | tuple):
-        items: Sequence[Any] = value
-        made = [_instances(frame, item, f"{path}.{place}", span) for place, item in enumerate(items)]
+    if is_sequence(value):
+        made = [_instances(frame, item, f"{path}.{place}", span) for place, item in enumerate(value)]
         bound = [instance for instance, _ in made]
         return (bound if isinstance(value, list) else tuple(bound)), [slot for _, slot in made]
     if isinstance(value, Recipe | Composition):
@@ -201,7 +200,7 @@ def _start(frame: Frame, statement: ast.WeightDecl, rank: int) -> Init:
             )
         )
     value = expressions.evaluate(frame, statement.value)
-    if isinstance(value, Dim | float) and not isinstance(value, bool):
+    if static.is_number(value):
         return Constant(value=static.real(value, statement.value.span))
     if isinstance(value, Value):
         raise Refusal(NotBuilt("a weight that starts at a computed tensor", statement.value.span))
@@ -215,8 +214,8 @@ def _return(frame: Frame, statement: ast.Return) -> Returned:
     spans: list[Span] = []
     for tree in statement.values:
         value = expressions.evaluate(frame, tree)
-        items = value if isinstance(value, tuple) else (value,)
-        for item in items:  # pyright: ignore[reportUnknownVariableType]
+        items: tuple[Any, ...] = tuple(value) if is_sequence(value) else (value,)
+        for item in items:
             if not isinstance(item, Value):
                 raise Refusal(TensorExpected(f"a block returns tensors, and this is {describe(item)}", tree.span))
             values.append(item)
@@ -273,12 +272,26 @@ def _require_one(frame: Frame, tree: ast.Expr, message: str) -> None:
         if isinstance(left, Dim) and isinstance(right, Dim):
             holds = static.relation(tree.operator, left, right)
             if holds is None:
+                _refine(frame, tree, left, message)
                 frame.graph.checks.append(Check(left, tree.operator, right, message or tree.span.text, tree.span))
             elif not holds:
                 raise Refusal(_failed(tree, message, f"{left} {tree.operator} {right} does not hold"))
             return
     if not expressions.condition(frame, tree):
         raise Refusal(_failed(tree, message, "does not hold"))
+
+
+def _refine(frame: Frame, tree: ast.Binary, left: Dim, message: str) -> None:
+    """Where a dimension must be a multiple of a number, elaboration starts anew with that known."""
+    division = tree.left
+    if tree.operator != "==" or not isinstance(division, ast.Binary) or division.operator != "%":
+        return
+    dividend = expressions.evaluate(frame, division.left)
+    divisor = expressions.evaluate(frame, division.right)
+    if not isinstance(dividend, Dim) or not isinstance(divisor, Dim) or not divisor.is_constant:
+        return
+    if static.relation("==", expressions.static_size(frame, tree.right), Dim.of(0)):
+        frame.compilation.refine(dividend, int(divisor), message or tree.span.text, tree.span)
 
 
 def _failed(tree: ast.Expr, message: str, label: str) -> Diagnostic:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dlc.compiler.dim import Dim, DimOverflow
-from dlc.compiler.elaborate.values import Arg, describe, is_layer
+from dlc.compiler.elaborate.values import Arg, describe, is_layer, is_sequence
 from dlc.compiler.errors import (
     DivisionByZero,
     LimitReached,
@@ -25,13 +25,13 @@ from dlc.grammar.source import Span
 MAX_LENGTH = 100_000  # of a list, a range or a string that is made at compile time
 
 _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
-    "+": operator.add,
-    "-": operator.sub,
-    "*": operator.mul,
-    "/": operator.truediv,
-    "//": operator.floordiv,
-    "%": operator.mod,
-    "**": operator.pow,
+    "+": lambda a, b: a + b,
+    "-": lambda a, b: a - b,
+    "*": lambda a, b: a * b,
+    "/": lambda a, b: a / b,
+    "//": lambda a, b: a // b,
+    "%": lambda a, b: a % b,
+    "**": lambda a, b: a**b,
 }
 _ORDER: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
@@ -42,7 +42,7 @@ _ORDER: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def is_number(value: object) -> bool:
-    return isinstance(value, Dim | float) and not isinstance(value, bool)
+    return isinstance(value, Dim | float)
 
 
 def binary(symbol: str, left: Any, right: Any, span: Span) -> Any:
@@ -54,11 +54,10 @@ def binary(symbol: str, left: Any, right: Any, span: Span) -> Any:
         return _compare(symbol, left, right, span)
     if is_number(left) and is_number(right):
         return _calculate(symbol, left, right, span)
-    if symbol == "+" and isinstance(left, str | list | tuple) and type(left) is type(right):
-        joined: Any = left + right  # pyright: ignore[reportUnknownVariableType, reportOperatorIssue]
-        return limited(joined, span)
-    if symbol == "*" and isinstance(left, list) and isinstance(right, Dim):
-        return _repeat(left, right, span)
+    if symbol == "+" and type(left) is type(right) and (is_sequence(left) or isinstance(left, str)):
+        return limited(left + right, span)
+    if symbol == "*" and is_sequence(left) and isinstance(right, Dim):
+        return _repeat(list(left), right, span)
     raise Refusal(
         StaticType(f"`{symbol}` cannot combine {describe(left)} and {describe(right)}", span, label="both are static")
     )
@@ -135,13 +134,11 @@ def equal(left: Any, right: Any, span: Span) -> bool:
             raise Refusal(undecided(span))
         return same
     if isinstance(left, Dim) and isinstance(right, float):
-        return left.is_constant and int(left) == right
+        return left.is_constant and float(int(left)) == right
     if isinstance(left, float) and isinstance(right, Dim):
-        return right.is_constant and int(right) == left
-    if isinstance(left, list | tuple) and type(left) is type(right):
-        ours: Sequence[Any] = left
-        theirs: Sequence[Any] = right
-        return len(ours) == len(theirs) and all(equal(a, b, span) for a, b in zip(ours, theirs, strict=True))
+        return right.is_constant and float(int(right)) == left
+    if is_sequence(left) and is_sequence(right) and type(left) is type(right):
+        return len(left) == len(right) and all(equal(a, b, span) for a, b in zip(left, right, strict=True))
     if is_layer(left) or is_layer(right):
         return left is right
     return type(left) is type(right) and bool(left == right)
@@ -203,9 +200,8 @@ def _one(arguments: Sequence[Arg], name: str, span: Span) -> Arg:
 
 
 def _items(argument: Arg, name: str) -> list[Any]:
-    if isinstance(argument.value, list | tuple):
-        items: Sequence[Any] = argument.value
-        return list(items)
+    if is_sequence(argument.value):
+        return list(argument.value)
     raise Refusal(StaticType(f"`{name}` goes through a list, and this is {describe(argument.value)}", argument.span))
 
 

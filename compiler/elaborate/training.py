@@ -12,7 +12,7 @@ from dlc.compiler.elaborate import calls, expressions, reports, statements
 from dlc.compiler.elaborate.compilation import Compilation
 from dlc.compiler.elaborate.frame import Frame, Slot
 from dlc.compiler.elaborate.scope import Scope
-from dlc.compiler.elaborate.values import Arg, BlockDef, Instance, Origin, Recipe, describe
+from dlc.compiler.elaborate.values import Arg, BlockDef, Instance, Origin, Recipe, describe, is_sequence
 from dlc.compiler.errors import (
     BadSetting,
     Misplaced,
@@ -211,7 +211,7 @@ def _value(top: Frame, name: str, tree: ast.Expr, overrides: Mapping[str, ast.Ex
         return "all"
     if name not in _FAMILIES:
         value = expressions.evaluate(top, tree)
-        if isinstance(value, Value) or not isinstance(value, Dim | float | bool | str | None | list | tuple):
+        if not is_sequence(value) and not isinstance(value, Dim | float | bool | str | None):
             raise Refusal(StaticType(f"`{name}` is a number or a string, and this is {describe(value)}", tree.span))
         return value
     choices = _FAMILIES[name].choices()

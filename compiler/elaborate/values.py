@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from dlc.compiler.dim import Dim
 from dlc.compiler.graph import ModelRef, Module, Value
@@ -90,10 +90,11 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Composition:
-    """Layers in a row, itself a layer."""
+    """Layers made into one: in a row (`chain`), side by side (`branch`), or around a skip (`residual`)."""
 
     stages: tuple[Layer, ...]
     span: Span
+    kind: str = "chain"
 
 
 @dataclass(eq=False, slots=True)
@@ -130,15 +131,18 @@ def is_layer(value: object) -> bool:
     return isinstance(value, Recipe | Composition | Instance | Part)
 
 
+def is_sequence(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
+    return isinstance(value, list | tuple)
+
+
 def is_tensor(value: object) -> bool:
     return isinstance(value, Value)
 
 
 def carries_tensor(value: object) -> bool:
     """Whether a value is a tensor, or a tuple or list that holds one."""
-    if isinstance(value, tuple | list):
-        items: list[object] = list(value)
-        return any(carries_tensor(item) for item in items)
+    if is_sequence(value):
+        return any(carries_tensor(item) for item in value)
     return isinstance(value, Value | ModelRef)
 
 
@@ -175,17 +179,16 @@ def describe(value: object) -> str:
 
 def freeze(value: Any) -> Any:
     """A hashable stand-in for a static value, equal for equal values: part of a block's signature."""
+    if is_sequence(value):
+        return (type(value).__name__, tuple(freeze(item) for item in value))
     match value:
-        case list() | tuple():
-            items: list[Any] = list(value)
-            return (type(value).__name__, tuple(freeze(item) for item in items))
         case Record():
             return ("record", tuple((name, freeze(item)) for name, item in value.fields.items()))
         case Recipe():
             given = tuple((argument.name, freeze(argument.value)) for argument in value.arguments)
             return ("recipe", id(value.callee), given)
         case Composition():
-            return ("composition", tuple(freeze(stage) for stage in value.stages))
+            return (value.kind, tuple(freeze(stage) for stage in value.stages))
         case Instance() | Part():
             return ("instance", id(value))
         case bool() | float() | str() | None:
