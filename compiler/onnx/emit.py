@@ -21,6 +21,7 @@ from dlc.compiler.op import Op, Weight
 from dlc.compiler.passes import EXPORT, run
 from dlc.compiler.types import Tensor
 from dlc.grammar.diagnostics import Diagnostic, Refusal
+from dlc.grammar.source import Span
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,6 +89,7 @@ class _Emitter:
 
         graph = self._graph
         self._refuse_unwritable()
+        self._refuse_unknown_checks()
         for node in graph.nodes:
             self._node(node)
         if self._diagnostics:
@@ -121,6 +123,12 @@ class _Emitter:
         if self._diagnostics:
             raise Refusal(*self._diagnostics)
 
+    def _refuse_unknown_checks(self) -> None:
+        for check in self._graph.checks:
+            for symbol in sorted(check.left.symbols() | check.right.symbols(), key=lambda symbol: symbol.key):
+                if not self._sizes.knows(symbol):
+                    self._open(check.span, symbol)
+
     def _node(self, node: Node) -> None:
         import onnx_ir as ir
 
@@ -128,7 +136,7 @@ class _Emitter:
         try:
             results = self._lower(node)
         except UnknownSize as unknown:
-            self._open(node, unknown.symbol)
+            self._open(node.span, unknown.symbol)
             results = tuple(ir.Value() for _ in node.outputs)
         for output, result in zip(node.outputs, results, strict=True):
             self._settle(node, output, result, start)
@@ -217,12 +225,12 @@ class _Emitter:
         value.type = ir.TensorType(onnx_type(type.dtype))
         value.shape = ir.Shape([int(size) if size.is_constant else size.render(self._symbols) for size in type.shape])
 
-    def _open(self, node: Node, symbol: Symbol) -> None:
+    def _open(self, span: Span, symbol: Symbol) -> None:
         self._diagnostics.append(
             OpenSize(
                 f"the inputs do not tell `{symbol.name}` when the model runs",
-                node.span,
-                label=f"needs the number {symbol.name}",
+                span,
+                label=f"`{symbol.name}` is needed here",
                 help=f"give it a value, as in `--set {symbol.name}=8`",
             )
         )

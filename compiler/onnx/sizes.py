@@ -50,6 +50,10 @@ class Sizes:
         self._scalars: dict[Polynomial, ir.Value] = {}
         self._vectors: dict[tuple[Dim, ...], ir.Value] = {}
 
+    def knows(self, symbol: Symbol) -> bool:
+        """Whether the inputs' shapes determine the symbol's value."""
+        return self._solution(symbol) is not None
+
     def scalar(self, dim: Dim) -> ir.Value:
         """The size as an int64 scalar."""
         if dim.is_constant:
@@ -151,12 +155,14 @@ class Sizes:
 
     def _solve(self, symbol: Symbol, name: str) -> ir.Value:
         """A symbol that is no input's size by itself, from those sizes that it is part of."""
-        known = {f"s{number}": size for number, size in enumerate(self._known)}
-        solution = express(Dim.of_symbol(symbol), [(size, text) for text, size in known.items()])
+        solution = self._solution(symbol)
         if solution is None:
             raise UnknownSize(symbol)
-        polynomials = {text: size.polynomial for text, size in known.items()}
-        return self._written(ast.parse(solution, mode="eval").body, polynomials, name)
+        known = {_known(place): size.polynomial for place, size in enumerate(self._known)}
+        return self._written(ast.parse(solution, mode="eval").body, known, name)
+
+    def _solution(self, symbol: Symbol) -> str | None:
+        return express(Dim.of_symbol(symbol), [(size, _known(place)) for place, size in enumerate(self._known)])
 
     def _written(self, tree: ast.expr, known: Mapping[str, Polynomial], name: str) -> ir.Value:
         match tree:
@@ -182,6 +188,11 @@ class Sizes:
 
     def _text(self, size: Polynomial) -> str:
         return write(size, self._name)
+
+
+def _known(place: int) -> str:
+    """The name of a size that some input has, within a solution."""
+    return f"s{place}"
 
 
 def _is_natural(size: Polynomial) -> bool:
