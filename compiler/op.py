@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeGuard
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeGuard, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -58,7 +58,7 @@ def _as_extents(least: int) -> Callable[[Any], Any]:
 
 
 def _as_pairs(value: Any) -> Any:
-    return tuple(value.items()) if isinstance(value, dict) else value
+    return tuple(cast("dict[str, Any]", value).items()) if isinstance(value, dict) else value
 
 
 # The vocabulary of static parameters. Sizes may be symbolic; counts and strides may not.
@@ -189,10 +189,11 @@ class Op(BaseModel):
         _REGISTRY[cls.name] = cls
 
     if TYPE_CHECKING:
-        # Every operation has its own tensor parameters, so no common signature says more than this.
-        infer: ClassVar[Any]
 
-    # Nothing is ever passed by name below: `**_` tells type checkers that an override may name its own inputs.
+        def infer(self, *inputs: Any, **_: Any) -> Any:
+            """The types of the results for inputs of these types. Raises ShapeError."""
+
+    # Nothing is ever passed by name: `**_` tells type checkers that an override may name its own inputs.
 
     def weights(self, *inputs: Any, **_: Any) -> dict[str, Weight]:
         """The weights that one instance of this operation owns, by name, for inputs of these types."""
