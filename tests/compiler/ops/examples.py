@@ -193,6 +193,8 @@ def read(kind: type[Op], example: Example, id: str = "") -> Case:
         name: _sizes(symbols, value) if "Dim" in repr(fields.get(name, Dim)) else value
         for name, value in example.static.items()
     }
+    if kind.keywords:
+        static[kind.keywords] = {name: static.pop(name) for name in list(static) if name not in fields}
     return Case(id, example, kind(**static), tuple(inputs), tuple(map(symbols.type, example.gives)), symbols, models)
 
 
