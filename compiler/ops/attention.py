@@ -1,0 +1,209 @@
+"""Attention: each query's mean of the values, weighted by how well their keys match."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from dlc.compiler.dim import Dim
+from dlc.compiler.op import Example, Op, Positive, PositiveFloat, Probability
+from dlc.compiler.torch.context import Code, TorchContext
+from dlc.compiler.types import (
+    DType,
+    ShapeError,
+    Tensor,
+    TypeMismatch,
+    agree,
+    broadcast,
+    product,
+    require_axes,
+    require_float,
+)
+
+if TYPE_CHECKING:
+    from dlc.compiler.onnx.context import OnnxContext, OnnxValue
+
+
+class Attention(Op):
+    """Scaled dot-product attention on [N, heads, T, e]. Vaswani et al., 2017.
+
+    Where `mask` is bool, true marks what may be seen; where it is float, it is added to the scores. `causal` lets
+    position t see no position after t, `window` none that is `window` or more positions away. Keys and values may
+    have fewer heads than queries, if their number divides that of the queries: each serves several. `scale` is
+    1/sqrt(e) when it is not given. `dropout` drops weights in training.
+    """
+
+    causal: bool = False
+    scale: PositiveFloat | None = None
+    dropout: Probability = 0.0
+    window: Positive | None = None
+    examples = (
+        Example("N 2 T 4", "N 2 T 4", "N 2 T 4", causal=True, gives="N 2 T 4"),
+        Example("N 2 T 4", "N 2 S 4", "N 2 S 3", gives="N 2 T 3"),
+        Example("N 2 T 4", "N 2 S 4", "N 2 S 3", causal=True, scale=0.2, gives="N 2 T 3"),
+        Example("N 4 T 4", "N 2 T 4", "N 2 T 4", causal=True, gives="N 4 T 4"),
+        Example("N 4 T 4", "N 1 T 4", "N 1 T 4", "bool T T", gives="N 4 T 4"),
+        Example("N 2 T 4", "N 2 S 4", "N 2 S 4", "bool N 1 T S", gives="N 2 T 4"),
+        Example("N 2 T 4", "N 2 T 4", "N 2 T 4", "2 T T", causal=True, gives="N 2 T 4"),
+        Example("N 2 T 4", "N 2 T 4", "N 2 T 4", causal=True, window=2, gives="N 2 T 4"),
+        Example("N 2 T 4", "N 2 T 4", "N 2 T 4", "bool T T", window=2, gives="N 2 T 4"),
+        Example("N T 4", "N T 4", "N T 4", causal=True, dropout=0.1, gives="N T 4"),
+    )
+
+    def infer(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+        for name, operand in (("q", q), ("k", k), ("v", v)):
+            require_float(name, operand)
+            require_axes(name, operand, 2)
+            if operand.rank != q.rank:
+                raise ShapeError(
+                    name, f"{name} has {operand.rank} axes, and q has {q.rank}", label=str(operand), against="q"
+                )
+            if operand.dtype is not q.dtype:
+                raise TypeMismatch(name, f"{name} is {operand.dtype.value}, and q is {q.dtype.value}", against="q")
+        _require_equal("k", "width", k.shape[-1], "q", q.shape[-1])
+        _require_equal("v", "length", v.shape[-2], "k", k.shape[-2])
+        if self.scale is None and q.shape[-1] == 0:
+            raise ShapeError("q", "the heads have no width, so there is no scale", label=str(q))
+        self._require_heads(q, k, v)
+        if mask is not None:
+            self._require_mask(q, k, mask)
+        return q.reshaped((*q.shape[:-1], v.shape[-1]))
+
+    def _require_heads(self, q: Tensor, k: Tensor, v: Tensor) -> None:
+        for axis in range(q.rank - 2):
+            heads = axis == q.rank - 3 and axis > 0
+            what = "number of heads" if heads else f"size of axis {axis}"
+            _require_equal("v", what, v.shape[axis], "k", k.shape[axis])
+            if heads and not agree(q.shape[axis], k.shape[axis]) and q.shape[axis].divide(k.shape[axis]) is None:
+                raise ShapeError(
+                    "k",
+                    f"{k.shape[axis]} heads of keys cannot serve {q.shape[axis]} heads of queries",
+                    label=str(k),
+                    help="the number of key heads must divide that of the queries",
+                    against="q",
+                    sizes=(k.shape[axis], q.shape[axis]),
+                )
+            if not heads:
+                _require_equal("k", what, k.shape[axis], "q", q.shape[axis])
+
+    def _require_mask(self, q: Tensor, k: Tensor, mask: Tensor) -> None:
+        if mask.dtype is not DType.BOOL and mask.dtype is not q.dtype:
+            raise TypeMismatch(
+                "mask",
+                f"mask is {mask.dtype.value}, and must be bool (what may be seen) or {q.dtype.value} (what is added)",
+                label=str(mask),
+            )
+        scores = q.reshaped((*q.shape[:-1], k.shape[-2]))
+        try:
+            fits = broadcast(mask, scores) == scores.shape
+        except ShapeError:
+            fits = False
+        if not fits:
+            raise ShapeError(
+                "mask", "the mask does not fit the scores", label=f"{mask}, and the scores are {scores}", against="q"
+            )
+
+    def macs(self, q: Tensor, k: Tensor, v: Tensor, *_: Any) -> Dim:
+        return product(q.shape[:-1]) * k.shape[-2] * (q.shape[-1] + v.shape[-1])
+
+    def torch(self, t: TorchContext, q: Code, k: Code, v: Code, mask: Code | None = None) -> Code:
+        query, key = t.inputs[0], t.inputs[1]
+        named: dict[str, Any] = {}
+        if mask is not None or self.window is not None:
+            named["attn_mask"] = self._mask(t, mask)
+        if self.dropout:
+            named["dropout_p"] = Code(f"{self.dropout!r} if {t.training} else 0.0")
+        if self.causal and "attn_mask" not in named:
+            named["is_causal"] = True
+        if self.scale is not None:
+            named["scale"] = self.scale
+        if query.rank > 3 and query.shape[-3] != key.shape[-3]:
+            named["enable_gqa"] = True
+        return t.call("F.scaled_dot_product_attention", q, k, v, **named)
+
+    def _mask(self, t: TorchContext, mask: Code | None) -> Code | None:
+        if not self.causal and self.window is None:
+            return mask
+        length, keys = t.inputs[0].shape[-2], t.inputs[1].shape[-2]
+        band = t.factory("torch.ones", length, keys, dtype=DType.BOOL)
+        band = t.method(band, "tril", *([] if self.causal else [(self.window or 1) - 1]))
+        if self.window is not None:
+            band = t.method(band, "triu", 1 - self.window)
+        if mask is None:
+            return band
+        if t.inputs[3].dtype is DType.BOOL:
+            return t.binary("&", mask, band)
+        return t.call("torch.where", band, mask, Code('float("-inf")'))
+
+    def onnx(
+        self, g: OnnxContext, q: OnnxValue, k: OnnxValue, v: OnnxValue, mask: OnnxValue | None = None
+    ) -> OnnxValue:
+        query, key, value = g.inputs[:3]
+        dtype = query.dtype
+        scores = query.reshaped((*query.shape[:-1], key.shape[-2]))
+        grouped = query.rank > 3 and query.shape[-3] != key.shape[-3]
+
+        def split(type: Tensor) -> OnnxValue:
+            """The shape of queries or scores with the heads that share a key head on an axis of their own."""
+            shared = key.shape[-3]
+            return g.sizes((*type.shape[:-3], shared, type.shape[-3] // shared, *type.shape[-2:]))
+
+        if grouped:
+            q = g.op("Reshape", q, split(query))
+            k, v = (g.op("Unsqueeze", each, g.ints([-3])) for each in (k, v))
+        rank = query.rank + grouped
+        turned = [*range(rank - 2), rank - 1, rank - 2]
+        s = g.op("MatMul", g.op("Mul", q, self._scale(g)), g.op("Transpose", k, perm=turned))
+        if grouped:
+            s = g.op("Reshape", s, g.sizes(scores.shape))
+        s = self._masked(g, s, mask)
+        weights = g.op("Softmax", s, axis=-1)
+        if mask is not None or (self.window is not None and not agree(query.shape[-2], key.shape[-2])):
+            # PyTorch gives 0, not NaN, to a query that may see nothing
+            blind = g.op("Equal", g.op("ReduceMax", s, g.ints([-1]), keepdims=1), g.constant(-math.inf, dtype))
+            weights = g.op("Where", blind, g.constant(0.0, dtype), weights)
+        if grouped:
+            weights = g.op("Reshape", weights, split(scores))
+        result = g.op("MatMul", weights, v)
+        return g.op("Reshape", result, g.sizes((*query.shape[:-1], value.shape[-1]))) if grouped else result
+
+    def _scale(self, g: OnnxContext) -> OnnxValue:
+        query = g.inputs[0]
+        if self.scale is not None:
+            return g.constant(self.scale, query.dtype)
+        width = query.shape[-1]
+        if width.is_constant:
+            return g.constant(1 / math.sqrt(int(width)), query.dtype)
+        return g.op("Reciprocal", g.op("Sqrt", g.cast(g.size(width), query.dtype)))
+
+    def _masked(self, g: OnnxContext, scores: OnnxValue, mask: OnnxValue | None) -> OnnxValue:
+        query, key = g.inputs[:2]
+        hidden = g.constant(-math.inf, query.dtype)
+        if mask is not None:
+            given = g.inputs[3].dtype is DType.BOOL
+            scores = g.op("Where", mask, scores, hidden) if given else g.op("Add", scores, mask)
+        if self.causal or self.window is not None:
+            start, step = g.constant(0, DType.INT), g.constant(1, DType.INT)
+            place = g.op("Range", start, g.size(query.shape[-2]), step)
+            back = g.op(
+                "Sub",
+                g.op("Unsqueeze", place, g.ints([1])),
+                g.op("Range", start, g.size(key.shape[-2]), step),
+            )
+            if self.causal:
+                scores = g.op("Where", g.op("GreaterOrEqual", back, start), scores, hidden)
+            if self.window is not None:
+                near = g.op("Less", g.op("Abs", back), g.constant(self.window, DType.INT))
+                scores = g.op("Where", near, scores, hidden)
+        return scores
+
+
+def _require_equal(name: str, what: str, size: Dim, other: str, due: Dim) -> None:
+    if not agree(size, due):
+        raise ShapeError(
+            name,
+            f"the {what} of {name} is {size}, and that of {other} is {due}",
+            label=f"{size} against {due}",
+            against=other,
+            sizes=(size, due),
+        )
