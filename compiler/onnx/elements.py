@@ -45,4 +45,7 @@ def numpy_type(dtype: DType) -> np.dtype[Any]:
 
 def from_onnx(number: int) -> DType | None:
     """The element type that has this number in ONNX, none for one that the language does not know."""
-    return next((dtype for dtype in DType if int(onnx_type(dtype)) == number), None)
+    import onnx
+
+    known = {onnx.TensorProto.DataType.Value(name): dtype for dtype, (name, _) in _NAMES.items()}
+    return known.get(number)

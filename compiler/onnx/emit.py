@@ -126,7 +126,8 @@ class _Emitter:
     def _refuse_unknown_checks(self) -> None:
         for check in self._graph.checks:
             for symbol in sorted(check.left.symbols() | check.right.symbols(), key=lambda symbol: symbol.key):
-                if not self._sizes.knows(symbol):
+                share = self._graph.shares.get(symbol, Dim.of_symbol(symbol))
+                if not all(map(self._sizes.knows, share.symbols())):
                     self._open(check.span, symbol)
 
     def _node(self, node: Node) -> None:

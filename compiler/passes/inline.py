@@ -18,16 +18,7 @@ def inline(graph: Graph) -> Graph:
     (`layers.3/h`), a value without a name is called by its module or its operation, and the results by the names
     of the outputs. Spans stay those of the lines that the nodes were written on.
     """
-    flat = Graph(
-        graph.name,
-        graph.span,
-        inputs=dict(graph.inputs),
-        output_names=graph.output_names,
-        modules=graph.modules,
-        borrowed=graph.borrowed,
-        statics=graph.statics,
-        doc=graph.doc,
-    )
+    flat = replace(graph, inputs=dict(graph.inputs), outputs=(), nodes=[], checks=[])
     top = _Body.whole(graph)
     _Inliner(flat, top).run()
     flat.outputs = tuple(top.values[output] for output in graph.outputs)
