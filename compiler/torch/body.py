@@ -179,7 +179,9 @@ class Body:
             for pending in awaited:
                 final = Code(final.replace(stand_ins[id(pending.value)], pending.text), text.level)
             misfit = next((p for p in awaited if text.count(stand_ins[id(p.value)]) != 1), None)
-            misfit = misfit or self._out_of_order(awaited, order) or self._too_much(awaited, final, depth, target)
+            alone = len(awaited) == 1 and text in stand_ins.values()
+            misfit = misfit or self._out_of_order(awaited, order)
+            misfit = misfit or (None if alone else self._too_much(awaited, final, depth, target))
             if misfit is None:
                 for pending in awaited:
                     del self._pending[id(pending.value)]
@@ -243,6 +245,15 @@ class Body:
     def _flush(self, effects: tuple[int, ...], text: str) -> None:
         """Binds what waits and acts before the last of these effects, which are those of a text about to be written."""
         self._bind_all(lambda pending: effects[-1:] > pending.effects[:1] > (), text)
+
+    def settle(self, value: Value, name: str) -> None:
+        """Binds a value that waits, now, to a name if it is free."""
+        pending = self._pending.pop(id(value), None)
+        if pending is not None:
+            self._flush(pending.effects, pending.text)
+            free = self._free(identifier(name))
+            self.statements.append(f"{free} = {pending.text}")
+            self._bind(free, value)
 
     def flush_all(self, text: str) -> None:
         """Binds all that waits: the text about to be written changes weights."""

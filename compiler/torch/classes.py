@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from dlc.compiler.calls import called, callees_first
 from dlc.compiler.dim import Dim
 from dlc.compiler.graph import (
     BlockModule,
@@ -18,17 +19,20 @@ from dlc.compiler.graph import (
 )
 from dlc.compiler.op import Op, Weight
 from dlc.compiler.torch.body import Body, FileParts
-from dlc.compiler.torch.context import Code, Level, TorchContext
-from dlc.compiler.torch.draft import Draft, listing, reference
+from dlc.compiler.torch.context import Code, Level, TorchContext, quoted
+from dlc.compiler.torch.draft import Draft, listing, own_reference, reference
 from dlc.compiler.torch.loops import rolled
 from dlc.compiler.torch.names import identifier, unused
 from dlc.compiler.torch.reach import Reach, member
 from dlc.compiler.types import DType
 
+Form = tuple[Graph, bool]
+"""A block, and whether it is written as a class or as a function."""
+
 _NEGATED = {"==": "!=", "!=": "==", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 
 
-class OpenWeight(Exception):
+class OpenWeight(Exception):  # noqa: N818  (what is wrong, as ShapeError and Refusal are)
     """A weight's shape depends on a run-time dimension, so no constructor can make it.
 
     path: the weight's, or that of the layer which owns it, seen from the block `block`. symbol: the dimension's name.
@@ -46,7 +50,15 @@ class Drafting:
 
     def __init__(self, files: FileParts) -> None:
         self.files = files
-        self.drafts: dict[Graph, Draft] = {}
+        self.drafts: dict[tuple[Graph, bool], Draft] = {}
+
+    def add_all(self, roots: Sequence[Form]) -> None:
+        """The drafts of all that these lead to, themselves included, callees first."""
+        due = forms(roots)
+        for graph in callees_first([graph for graph, _ in roots], _leads_to):
+            for is_class in (False, True):
+                if (graph, is_class) in due and (graph, is_class) not in self.drafts:
+                    self.add(graph, is_class=is_class)
 
     def add(self, graph: Graph, *, is_class: bool) -> Draft:
         """The draft of a block whose callees all have theirs."""
@@ -70,16 +82,15 @@ class Drafting:
             *(["training: bool"] if draft.trains else []),
         ]
         draft.returns = "Tensor" if len(graph.outputs) == 1 else f"tuple[{', '.join(['Tensor'] * len(graph.outputs))}]"
-        self.drafts[graph] = draft
+        self.drafts[graph, is_class] = draft
         return draft
 
     def call(self, node: Node, module: Code | None, operands: Sequence[Code], body: Body) -> Code:
         """The call of a block, with the sizes that it cannot read off its inputs."""
         assert isinstance(node.action, Call)
-        callee = self.drafts[node.action.graph]
+        callee = self.drafts[node.action.graph, module is not None]
         given = [*operands, *(body.sizes.write(size) for size in callee.passed)]
-        if callee.is_class:
-            assert module is not None
+        if module is not None:
             return Code(f"{module}({', '.join(given)})")
         given += [body.training] if callee.trains else []
         return Code(f"{reference(callee.number)}({', '.join(given)})")
@@ -96,8 +107,7 @@ class Drafting:
         body = Body(
             graph, parameters, reach, self.call, self.files, reserved=reserved, training=training, apart=apart
         )
-        for check in graph.checks:
-            body.statements.append(_check(check, body))
+        body.statements += _checks(graph.checks, body)
         for place, node in enumerate(graph.nodes):
             body.run(place, node)
         body.give()
@@ -138,7 +148,8 @@ class Drafting:
                 sizes = _numbers(graph, path)
                 return op.torch_module(TorchContext(inputs, (), sizes=sizes, imports=self.files.imports), *inputs)
             case BlockModule(graph=callee):
-                return reference(self.drafts[callee].number)
+                number = self.drafts[callee, True].number
+                return own_reference(number) if callee.span == graph.span else reference(number)
             case ListModule(items=items):
                 parts = [self.made(graph, f"{path}.{place}", item) for place, item in enumerate(items)]
                 return f"nn.ModuleList({listing(parts)})"
@@ -152,7 +163,8 @@ def initialised(place: str, module: Module | None) -> list[str]:
     """The statements that start the weights of a layer otherwise than its module does by itself."""
     match module:
         case OpModule(op=op):
-            return [line for name, init in op.initialised().items() for line in init.torch(f"{place}.{name}").split("\n")]
+            starts = [init.torch(f"{place}.{name}") for name, init in op.initialised().items()]
+            return [line for start in starts for line in start.split("\n")]
         case ListModule(items=items):
             return [
                 line for number, part in enumerate(items) for line in initialised(f"{place}[{number}]", part)
@@ -166,10 +178,7 @@ def _weight(graph: Graph, name: str, place: str, weight: Weight) -> list[str]:
     shape = ", ".join(sizes(size) for size in weight.shape)
     dtype = "" if weight.dtype is DType.FLOAT else f", dtype={TorchContext((), (), sizes=sizes).dtype(weight.dtype)}"
     made = f"torch.empty({shape}{dtype})" if shape else f"torch.empty((){dtype})"
-    if not weight.trainable:
-        made = f'self.register_buffer("{name}", {made})'
-    else:
-        made = f"{place} = nn.Parameter({made})"
+    made = f"{place} = nn.Parameter({made})" if weight.trainable else f'self.register_buffer("{name}", {made})'
     return [made, *weight.init.torch(place).split("\n")]
 
 
@@ -184,22 +193,66 @@ def _numbers(graph: Graph, path: str) -> Callable[[Dim], Code]:
     return write
 
 
-def _check(check: Check, body: Body) -> str:
+def _checks(checks: Sequence[Check], body: Body) -> Iterator[str]:
+    """The statements that test conditions on sizes; those that give the same reason are tested at once."""
+    for message in dict.fromkeys(check.message for check in checks):
+        conditions = [_violated(check, body) for check in checks if check.message == message]
+        yield f"if {' or '.join(dict.fromkeys(conditions))}:\n    raise ValueError({quoted(message)})"
+
+
+def _violated(check: Check, body: Body) -> str:
     left, right = body.sizes.write(check.left), body.sizes.write(check.right)
-    message = check.message.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    condition = f"{Code.within(left, Level.SUM)} {_NEGATED[check.relation]} {Code.within(right, Level.SUM)}"
-    return f'if {condition}:\n    raise ValueError("{message}")'
+    return f"{Code.within(left, Level.SUM)} {_NEGATED[check.relation]} {Code.within(right, Level.SUM)}"
 
 
 def _listed(node: Node, reach: Reach) -> bool:
     return node.module is not None and reach.within_list(node.module)
 
 
-def _asks_for_training(graph: Graph, drafts: Mapping[Graph, Draft]) -> bool:
+def _asks_for_training(graph: Graph, drafts: Mapping[Form, Draft]) -> bool:
     """Whether a function behaves otherwise in training."""
     for node in graph.nodes:
         if isinstance(node.action, Op) and node.action.stateful:
             return True
-        if isinstance(node.action, Call) and drafts[node.action.graph].trains:
-            return True
+        if isinstance(node.action, Call):
+            callee = drafts.get((node.action.graph, False))
+            if callee is not None and callee.trains:
+                return True
     return False
+
+
+def forms(roots: Iterable[Form]) -> dict[Form, None]:
+    """All that the roots need, themselves included: a block is a class where it is instantiated, else a function."""
+    found: dict[Form, None] = {}
+    pending = list(roots)[::-1]
+    while pending:
+        form = pending.pop()
+        if form in found:
+            continue
+        found[form] = None
+        graph, is_class = form
+        for node in graph.nodes:
+            if isinstance(node.action, Call):
+                instance = node.module is not None and (is_class or node.module.partition(".")[0] in graph.borrowed)
+                pending.append((node.action.graph, instance))
+        if is_class:
+            pending += [(block, True) for module in graph.modules.values() for block in blocks(module)]
+    return found
+
+
+def _leads_to(graph: Graph) -> Iterator[Graph]:
+    yield from called(graph)
+    for module in graph.modules.values():
+        yield from blocks(module)
+
+
+def blocks(module: Module | None) -> Iterator[Graph]:
+    """The graphs of the blocks that a module is made of."""
+    match module:
+        case BlockModule(graph=graph):
+            yield graph
+        case ListModule(items=items):
+            for part in items:
+                yield from blocks(part)
+        case _:
+            return

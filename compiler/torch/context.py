@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Any
@@ -65,6 +66,11 @@ class Code(str):
     def within(text: str, level: int) -> str:
         """The text, in parentheses if it binds less tightly than `level`."""
         return f"({text})" if getattr(text, "level", Level.ATOM) < level else str(text)
+
+
+def quoted(text: str) -> str:
+    """The text as a string literal, in the quotes that Black prefers."""
+    return json.dumps(text, ensure_ascii=False)  # Python reads what JSON escapes
 
 
 _DTYPES = {
@@ -134,11 +140,11 @@ class TorchContext:
             case DType():
                 return Code(self.dtype(value))
             case tuple() | list():
-                parts: Sequence[Any] = value
-                inner = ", ".join(self.literal(part) for part in parts)
-                return Code(f"({inner},)" if len(parts) == 1 and isinstance(value, tuple) else f"({inner})")
-            case bool() | None | str():
-                return Code(repr(value).replace("'", '"') if isinstance(value, str) else repr(value))
+                return self._sequence(value)  # pyright: ignore[reportUnknownArgumentType]
+            case str():
+                return Code(quoted(value))
+            case bool() | None:
+                return Code(repr(value))
             case int() | float():
                 return Code(repr(value), Level.UNARY if value < 0 else Level.ATOM)
             case _:
@@ -190,6 +196,10 @@ class TorchContext:
         if self._anchor:
             named["device"] = Code(f"{self._anchor}.device")
         return self.call(function, *arguments, **named)
+
+    def _sequence(self, values: Sequence[Any]) -> Code:
+        inner = ", ".join(self.literal(value) for value in values)
+        return Code(f"({inner},)" if len(values) == 1 else f"({inner})")
 
     def _argument(self, value: Any) -> str:
         return value if isinstance(value, Code) else self.literal(value)

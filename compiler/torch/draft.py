@@ -38,9 +38,24 @@ def reference(number: int) -> str:
     return f"\ue005{number}\ue006"
 
 
+OWN = re.compile("\ue00b(\\d+)\ue00c")
+
+
+def own_reference(number: int) -> str:
+    """The same for an instance of a block that an instance of that very block owns."""
+    return f"\ue00b{number}\ue00c"
+
+
 def resolve(text: str, written: Callable[[int], str]) -> str:
     """The text with each reference replaced."""
     return REFERENCE.sub(lambda found: written(int(found.group(1))), text)
+
+
+def resolve_own(text: str, written: Callable[[int], str]) -> str:
+    """The text with each reference to an instance of the block itself replaced, however deep they nest."""
+    while OWN.search(text):
+        text = OWN.sub(lambda found: written(int(found.group(1))), text)
+    return text
 
 
 def settle(text: str) -> str:

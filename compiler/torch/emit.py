@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 
-from dlc.compiler.calls import callees_first, called
-from dlc.compiler.graph import BlockModule, Graph, ListModule, Module
+from dlc.compiler.graph import Graph
+from dlc.compiler.program import DataSpec, TrainSpec
 from dlc.compiler.torch.body import FileParts
-from dlc.compiler.torch.classes import Drafting, OpenWeight
+from dlc.compiler.torch.classes import Drafting, OpenWeight, blocks, forms
 from dlc.compiler.torch.layout import INDENT, lines
-from dlc.compiler.torch.merge import Merged, merge
+from dlc.compiler.torch.merge import Merged, function, merge
+from dlc.compiler.torch.names import identifier
+from dlc.compiler.torch.training import build, step_function
+from dlc.grammar.source import Span
 
-__all__ = ["OpenWeight", "emit_graph"]
+__all__ = ["OpenWeight", "emit_fields", "emit_graph", "emit_training"]
 
 
 def emit_graph(graph: Graph) -> str:
@@ -24,35 +27,47 @@ def emit_graph(graph: Graph) -> str:
     """
     files = FileParts(set(), {})
     drafting = Drafting(files)
-    for callee in callees_first([graph], _parts):
-        drafting.add(callee, is_class=callee is graph or bool(callee.modules))
-    merged = merge(list(drafting.drafts.values()), [graph.name])
-    return write_file(graph, files, [definition(unit) for unit in merged.units])
+    drafting.add_all([(graph, True)])
+    merged = merge(list(drafting.drafts.values()), top=graph.name)
+    return write_file(graph.name, graph.span, files, [definition(unit) for unit in merged.units])
 
 
-def _parts(graph: Graph) -> Iterable[Graph]:
-    """The graphs that a graph calls, and those whose instances it owns."""
-    yield from called(graph)
-    for module in graph.modules.values():
-        yield from _blocks(module)
+def emit_training(train: TrainSpec) -> str:
+    """A Python file with the classes of the instances, and two functions.
+
+    `build()` gives the instances by their names, with fresh weights. `step(instances, minimize, fields)` does one
+    step: it calls `minimize` with each scalar loss, and gives what is reported by name, as scalars. Each field has a
+    leading batch dimension.
+    """
+    files = FileParts(set(), {})
+    drafting = Drafting(files)
+    instances = [(block, True) for module in train.instances.values() for block in blocks(module)]
+    step = train.step.graph
+    called_by_step = [form for form in forms([(step, False)]) if form[0] is not step]
+    drafting.add_all([*instances, *called_by_step])
+    merged = merge(list(drafting.drafts.values()), taken=("build", "step", "minimize", *train.instances))
+    functions = [build(train, drafting, merged), step_function(train, drafting, merged)]
+    return write_file(train.name, train.span, files, [definition(unit) for unit in (*merged.units, *functions)])
 
 
-def _blocks(module: Module | None) -> Iterator[Graph]:
-    match module:
-        case BlockModule(graph=graph):
-            yield graph
-        case ListModule(items=items):
-            for item in items:
-                yield from _blocks(item)
-        case _:
-            return
+def emit_fields(data: DataSpec) -> str:
+    """A Python file with a function for each field, from the columns of one example to the field of that example."""
+    files = FileParts(set(), {})
+    drafting = Drafting(files)
+    drafting.add_all([form for field in data.fields.values() for form in forms([(field.graph, False)])])
+    fields = {field.graph: name for name, field in data.fields.items()}
+    others = [draft for draft in drafting.drafts.values() if draft.graph not in fields]
+    merged = merge(others, taken=fields.values())
+    drafts = [drafting.drafts[field.graph, False] for field in data.fields.values()]
+    functions = [function(identifier(fields[draft.graph]), draft, merged) for draft in drafts]
+    return write_file(data.name, data.span, files, [definition(unit) for unit in (*merged.units, *functions)])
 
 
-def write_file(graph: Graph, files: FileParts, definitions: list[str]) -> str:
+def write_file(name: str, span: Span, files: FileParts, definitions: list[str]) -> str:
     """The file: where it comes from, the imports that it uses, and its definitions."""
     body = "\n\n\n".join([*files.functions.values(), *definitions])
-    source = os.path.basename(graph.span.source.name)
-    header = f'"""{graph.name}, compiled from {source}."""\n\n'
+    source = os.path.basename(span.source.name)
+    header = "\n".join(_doc(f"{name}, compiled from {source}.", 0)) + "\n\n"
     return header + "".join(f"{line}\n" for line in _imports(body, files)) + f"\n\n{body}\n"
 
 
@@ -60,7 +75,7 @@ def _imports(body: str, files: FileParts) -> list[str]:
     def uses(pattern: str) -> bool:
         return re.search(rf"(?<![\w.]){pattern}", body) is not None
 
-    standard = sorted(files.imports)
+    standard = sorted(files.imports | ({"from collections.abc import Callable"} if uses(r"Callable\[") else set[str]()))
     third = ["import torch"] if uses(r"torch\.") else []
     third += ["import torch.nn.functional as F"] if uses(r"F\.") else []
     names = [name for name in ("Tensor", "nn") if uses(rf"{name}\b")]
@@ -89,10 +104,12 @@ def _laid(statements: Iterable[str], depth: int) -> list[str]:
 
 
 def _doc(doc: str, depth: int) -> list[str]:
-    if not doc:
-        return []
     indent = INDENT * depth
-    first, *rest = doc.strip().replace("\\", "\\\\").replace('"""', '\\"\\"\\"').split("\n")
+    text = "".join(character for character in doc.strip() if character.isprintable() or character == "\n")
+    text = text.replace("\\", "\\\\")
+    if '"""' in text or text.endswith('"'):
+        text = text.replace('"', '\\"')
+    first, *rest = text.split("\n")
     if not rest:
-        return [f'{indent}"""{first}"""']
+        return [f'{indent}"""{first}"""'] if first else []
     return [f'{indent}"""{first}', *(f"{indent}{line.strip()}".rstrip() for line in rest), f'{indent}"""']

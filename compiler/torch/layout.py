@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 LIMIT = 100
 INDENT = "    "
@@ -38,10 +39,8 @@ def _split(text: str, indent: str) -> list[str]:
         return [indent + text]
     start, end = bracket
     body, tail = text[start + 1 : end], text[end:]
-    if len(indent) + len(INDENT) + len(body) <= LIMIT and "=" not in head.group():
-        inner = _at_commas(body)
-        if len(inner) == 1:
-            return [indent + text[: start + 1], indent + INDENT + body, indent + tail]
+    if len(indent) + len(INDENT) + len(body) <= LIMIT:
+        return [indent + text[: start + 1], indent + INDENT + body, indent + tail]
     return [indent + text[: start + 1], *_inside(body, indent + INDENT), indent + tail]
 
 
@@ -103,7 +102,7 @@ def _outside(text: str) -> Iterator[tuple[int, str]]:
 def _at_commas(text: str) -> list[str]:
     cuts = [place for place, character in _outside(text) if character == ","]
     bounds = [-1, *cuts, len(text)]
-    items = [text[left + 1 : right].strip() for left, right in zip(bounds, bounds[1:], strict=False)]
+    items = [text[left + 1 : right].strip() for left, right in pairwise(bounds)]
     return [item for item in items if item]
 
 

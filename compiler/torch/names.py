@@ -7,13 +7,11 @@ import re
 from collections.abc import Container
 
 # What emitted code calls by name. A variable of that name would hide it.
-RESERVED = frozenset(
-    "self torch nn F Tensor math range len min max zip super int float bool tuple dict list ValueError".split()
-)
+_CALLED = "self torch nn F Tensor math range len min max zip super int float bool tuple dict list ValueError"
+RESERVED = frozenset(_CALLED.split())
 
 # The attributes of torch.nn.Module: a part of that name is not reached by attribute access.
-MODULE_ATTRIBUTES = frozenset(
-    """
+_ATTRIBUTES = """
     T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double dump_patches eval
     extra_repr float forward get_buffer get_extra_state get_parameter get_submodule half ipu load_state_dict modules
     mtia named_buffers named_children named_modules named_parameters parameters register_backward_hook register_buffer
@@ -21,8 +19,8 @@ MODULE_ATTRIBUTES = frozenset(
     register_load_state_dict_post_hook register_load_state_dict_pre_hook register_module register_parameter
     register_state_dict_post_hook register_state_dict_pre_hook requires_grad_ set_extra_state set_submodule
     share_memory state_dict to to_empty train training type xpu zero_grad
-    """.split()
-)
+"""
+MODULE_ATTRIBUTES = frozenset(_ATTRIBUTES.split())
 
 
 def identifier(name: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dlc.compiler.graph import Graph
+from dlc.compiler.torch.draft import OWN
 from dlc.compiler.torch.names import identifier, is_attribute, unused
 
 Values = tuple[str, ...]
@@ -22,6 +23,8 @@ class Parameter:
 
     @property
     def kind(self) -> str:
+        if any(OWN.search(value) for value in self.values):
+            return "nn.Module"
         return "int" if all(value.isdigit() for value in self.values) else "float"
 
 
@@ -66,7 +69,13 @@ def _keyword(text: str, slot: re.Pattern[str], position: int) -> str:
     before = text[: found.start()]
     named = re.search(r"(\w+)=\(?$", before)
     target = re.match(r"self\.(\w+) = ", text)
-    return named.group(1) if named else f"{target.group(1)}_size" if target else "size"
+    if named or target is None:
+        return named.group(1) if named else "size"
+    if OWN.fullmatch(found.group(1)):
+        return target.group(1)
+    channels = re.search(r"nn\.(?:Linear|Conv(?:Transpose)?\dd)\((\S+ )?$", before)
+    role = "size" if channels is None else "out" if channels.group(1) else "in"
+    return f"{target.group(1)}_{role}"
 
 
 class _Naming:
@@ -113,9 +122,8 @@ class _Naming:
         return text.format(*(f"self.{part.attribute}" if in_forward else part.name for part in parts))
 
     def parameters(self) -> list[Parameter]:
-        """All parameters, in the order of the spec's names."""
-        order = {known: place for place, known in reversed(list(enumerate(self._statics.values())))}
-        return sorted(self._parameters.values(), key=lambda parameter: order.get(parameter.values, len(order)))
+        """All parameters, in the order in which the class needs them."""
+        return list(self._parameters.values())
 
 
 def _factor(values: Values, known: Values) -> int | None:
