@@ -94,7 +94,8 @@ class Example:
     with a range, `"bool N"` one of bools; a number stands for a static operand, none for an absent optional tensor.
     Keywords are the static parameters. `gives` are the results' types, in the same words. `tolerance` is how far
     onnxruntime may lie from PyTorch (relative to the largest magnitude); `smooth` says whether gradients can be
-    compared with finite differences; `positive` draws inputs from (0.1, 2) rather than a normal distribution.
+    compared with finite differences; `positive` draws inputs from (0.1, 2) rather than a normal distribution;
+    `definite` makes symmetric positive definite matrices of them.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class Example:
         tolerance: float = 1e-5,
         smooth: bool = True,
         positive: bool = False,
+        definite: bool = False,
         **static: Any,
     ) -> None:
         self.inputs = inputs
@@ -111,6 +113,7 @@ class Example:
         self.tolerance = tolerance
         self.smooth = smooth
         self.positive = positive
+        self.definite = definite
         self.static = static
 
 

@@ -108,7 +108,8 @@ class Case:
     def arrays(self, binding: Mapping[Symbol, int], seed: int = 0) -> list[np.ndarray[Any, Any]]:
         """A value for each tensor among the inputs."""
         random = np.random.default_rng([seed, *binding.values()])
-        return [draw(random, type, binding, self.example.positive) for type in self.tensors]
+        values = [draw(random, type, binding, self.example.positive) for type in self.tensors]
+        return [definite(value) for value in values] if self.example.definite else values
 
     def graph(self) -> Graph:
         """A graph of this node alone, called Example; its inputs are named as the operation's parameters."""
@@ -143,6 +144,11 @@ def numpy_dtype(dtype: DType) -> Any:
 
 def shape_of(type: Tensor, binding: Mapping[Symbol, int]) -> tuple[int, ...]:
     return tuple(size.evaluate(binding) for size in type.shape)
+
+
+def definite(matrix: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """A symmetric positive definite matrix."""
+    return matrix @ matrix.swapaxes(-1, -2) + np.eye(matrix.shape[-1], dtype=matrix.dtype)
 
 
 def draw(
@@ -188,7 +194,7 @@ def read(kind: type[Op], example: Example, id: str = "") -> Case:
                 inputs.append(Scalar(Dim.of(given)))
             case None:
                 inputs.append(None)
-    fields = {name: field.annotation for name, field in kind.model_fields.items()}
+    fields = {name: field.annotation for name, field in kind.fields().items()}
     static = {
         name: _sizes(symbols, value) if "Dim" in repr(fields.get(name, Dim)) else value
         for name, value in example.static.items()
