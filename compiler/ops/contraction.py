@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class Einsum(Op):
     """Products of elements, summed over the names that the right side of the pattern leaves out.
 
-    `"n i d, n j d -> n i j"` is the table of the dot products of all rows. Names are separated by spaces; there is one list of names for each tensor.
+    `"n i d, n j d -> n i j"` is the table of the dot products of all rows. There is one list of names, separated by
+    spaces, for each tensor.
     """
 
     pattern: str
