@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from dlc.compiler.checked import Checked
 from dlc.compiler.dim import Dim
 
 if TYPE_CHECKING:
@@ -20,10 +21,9 @@ if TYPE_CHECKING:
 _REGISTRY: dict[str, type[Init]] = {}
 
 
-class Init(BaseModel):
+class Init(Checked):
     """A distribution that a weight is drawn from, or a value that it starts at."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
     name: ClassVar[str]
     least_rank: ClassVar[int] = 0  # of the weights that it can fill: what counts inputs and outputs needs two axes
 
@@ -228,7 +228,6 @@ class Identity(Init, name="identity"):
 class FanUniform(Init):
     """Uniform within 1/sqrt(fan): how PyTorch starts the weights and biases of its linear and recurrent layers."""
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
     fan: Dim
 
     def torch(self, tensor: str) -> str:

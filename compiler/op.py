@@ -14,8 +14,9 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeGuard, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
+from dlc.compiler.checked import Checked
 from dlc.compiler.dim import Dim
 from dlc.compiler.init import Init
 from dlc.compiler.types import DType, Operand, Tensor
@@ -141,11 +142,14 @@ class StaticParameter:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
+    """`keywords`: the static parameter that takes names which are no parameter's."""
+
     tensors: tuple[TensorParameter, ...]
     statics: tuple[StaticParameter, ...]
+    keywords: str | None
 
 
-class Op(BaseModel):
+class Op(Checked):
     """An operation with its static parameters given: a function from tensor types to tensor types.
 
     A subclass defines `infer`, whose parameters are the operation's tensor parameters; annotations tell what may
@@ -153,15 +157,6 @@ class Op(BaseModel):
     `*xs: Tensor` for any number, `Model` for the weights of an instance). It defines `onnx` or says in `no_onnx` why
     it cannot, and `torch`, or `torch_module` where a module of `torch.nn` owns its weights.
     """
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=True,
-        allow_inf_nan=False,
-        defer_build=True,
-        arbitrary_types_allowed=True,
-    )
 
     name: ClassVar[str]
     examples: ClassVar[tuple[Example, ...]] = ()
@@ -246,9 +241,9 @@ class Op(BaseModel):
                 None if field.is_required() else field.get_default(call_default_factory=True),
                 name == cls.variadic,
             )
-            for name, field in cls.model_fields.items()
+            for name, field in cls.fields().items()
         )
-        return Signature(tuple(tensors), statics)
+        return Signature(tuple(tensors), statics, cls.keywords)
 
     @classmethod
     def operands(cls, inputs: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:

@@ -4,36 +4,36 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field
 
+from dlc.compiler.checked import Checked
 from dlc.compiler.op import Float, NonNegative, Positive, PositiveFloat
 
 Share = Annotated[Float, Field(ge=0, lt=1)]
 
 
-class _Choice(BaseModel):
+class Choice(Checked):
     """A call such as `adamw(lr=1e-3)`, chosen from a family by its name."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
     name: ClassVar[str]
-    families: ClassVar[dict[str, dict[str, type[_Choice]]]] = {}
+    families: ClassVar[dict[str, dict[str, type[Choice]]]] = {}
 
     def __init_subclass__(cls, name: str = "", **options: Any) -> None:
         super().__init_subclass__(**options)
         cls.name = name
-        family = next((base.__name__ for base in cls.__mro__[1:] if base.__name__ in _Choice.families), None)
+        family = next((base.__name__ for base in cls.__mro__[1:] if base.__name__ in Choice.families), None)
         if family is None:
-            _Choice.families[cls.__name__] = {}
+            Choice.families[cls.__name__] = {}
         else:
-            _Choice.families[family][name] = cls
+            Choice.families[family][name] = cls
 
     @classmethod
-    def choices(cls) -> dict[str, type[_Choice]]:
+    def choices(cls) -> dict[str, type[Choice]]:
         """The members of this family by their names in the language."""
-        return _Choice.families[cls.__name__]
+        return Choice.families[cls.__name__]
 
 
-class Optimizer(_Choice):
+class Optimizer(Choice):
     """How weights follow their gradients."""
 
     lr: PositiveFloat
@@ -47,11 +47,9 @@ class SGD(Optimizer, name="sgd"):
     nesterov: bool = False
     weight_decay: Annotated[Float, Field(ge=0)] = 0.0
 
-    @model_validator(mode="after")
-    def _nesterov_needs_momentum(self) -> SGD:
+    def cross_check(self) -> None:
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov looks ahead along the momentum, so it needs momentum above 0")
-        return self
 
 
 class Adam(Optimizer, name="adam"):
@@ -72,7 +70,7 @@ class AdamW(Optimizer, name="adamw"):
     weight_decay: Annotated[Float, Field(ge=0)] = 0.01
 
 
-class Schedule(_Choice):
+class Schedule(Choice):
     """How the learning rate changes; `warmup` steps lead linearly up to it."""
 
     warmup: NonNegative = 0
@@ -94,20 +92,16 @@ def _all_or_count(value: Any) -> Any:
     return value.constant if isinstance(value, Dim) else value
 
 
-class Settings(BaseModel):
+class Settings(Checked):
     """The settings of a `train` block."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     batch: Annotated[Literal["all"] | Positive, BeforeValidator(_all_or_count)] = 32
     epochs: Positive | None = None
     steps: Positive | None = None
-    optimizer: Optimizer = AdamW()
-    schedule: Schedule = ConstantRate()
+    optimizer: Optimizer = Field(default_factory=AdamW)
+    schedule: Schedule = Field(default_factory=ConstantRate)
     seed: NonNegative = 0
 
-    @model_validator(mode="after")
-    def _one_length(self) -> Settings:
+    def cross_check(self) -> None:
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("a training lasts a number of epochs or a number of steps: set one of the two")
-        return self

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from dlc.grammar.source import Source, Span
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Node:
     span: Span = field(compare=False, repr=False)
 
@@ -18,41 +18,41 @@ class Node:
 # --- expressions ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Name(Node):
     id: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Literal(Node):
     """A number, a string, `true`, `false` or `none`."""
 
     value: int | float | str | bool | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EllipsisLiteral(Node):
     """`...`: any number of leading dimensions in a type, the axes in between in an index."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TupleExpr(Node):
     items: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ListExpr(Node):
     items: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RecordExpr(Node):
     """`(train=0.8, valid=0.2)`"""
 
     fields: tuple[Argument, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Comprehension(Node):
     """`[item for targets in iterable]`; a lone comprehension as a call's argument is one too."""
 
@@ -61,7 +61,7 @@ class Comprehension(Node):
     iterable: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Argument(Node):
     """An argument of a call, named or by position, or a field of a record (always named)."""
 
@@ -69,31 +69,31 @@ class Argument(Node):
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Call(Node):
     function: Expr
     arguments: tuple[Argument, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Slice(Node):
     start: Expr | None
     stop: Expr | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Index(Node):
     value: Expr
     indices: tuple[Expr | Slice, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Attribute(Node):
     value: Expr
     name: Name
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Unary(Node):
     """`-x` or `not x`."""
 
@@ -101,7 +101,7 @@ class Unary(Node):
     operand: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Binary(Node):
     """Arithmetic `+ - * / // % @ **`, comparison `== != < <= > >=`, and `and`, `or`."""
 
@@ -110,7 +110,7 @@ class Binary(Node):
     right: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Conditional(Node):
     """`then if condition else otherwise`"""
 
@@ -119,7 +119,7 @@ class Conditional(Node):
     otherwise: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pipe(Node):
     """`a -> f -> g(1)`: what flows in, then the stages; at least two parts."""
 
@@ -147,7 +147,7 @@ Expr = (
 # --- types and parameters ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TypeExpr(Node):
     """`float[N, T, d]`, `int[N] < vocab`, `int`, `layer`. Without brackets `dims` is none: a static parameter."""
 
@@ -156,14 +156,14 @@ class TypeExpr(Node):
     below: Expr | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Parameter(Node):
     name: Name
     type: TypeExpr | None
     default: Expr | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Result(Node):
     """One result of a block; without a name when the block gives a single, unnamed one."""
 
@@ -174,7 +174,7 @@ class Result(Node):
 # --- statements -------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Assign(Node):
     """`a, b = value`, in a `train` block also `net = Net() from "runs/base"`."""
 
@@ -183,7 +183,7 @@ class Assign(Node):
     origin: Literal | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Update(Node):
     """`net.W := value`"""
 
@@ -191,7 +191,7 @@ class Update(Node):
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class WeightDecl(Node):
     """`weight W: float[d] ~ normal(0, 1)`, `constant c: float[d] = value`; at most one of the two is given."""
 
@@ -202,23 +202,23 @@ class WeightDecl(Node):
     distribution: Expr | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Return(Node):
     values: tuple[Expr, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Require(Node):
     condition: Expr
     message: Expr | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ensure(Node):
     claim: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Minimize(Node):
     """`minimize e over a, b using sgd(lr=0.1)`; `kind` is `minimize` or `maximize`."""
 
@@ -228,20 +228,20 @@ class Minimize(Node):
     using: Expr | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Report(Node):
     name: Name
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class For(Node):
     targets: tuple[Name, ...]
     iterable: Expr
     body: tuple[Statement, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Branch(Node):
     """`if` or `elif` with its condition, or `else` without one."""
 
@@ -249,12 +249,12 @@ class Branch(Node):
     body: tuple[Statement, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class If(Node):
     branches: tuple[Branch, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Collect(Node):
     """`h as hs`"""
 
@@ -262,7 +262,7 @@ class Collect(Node):
     name: Name
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Loop(Node):
     """`loop 10:` (`sequences` is the count, no targets), `loop t in range(…)`, `loop x_t in xs along 1`."""
 
@@ -279,12 +279,12 @@ Statement = Assign | Update | WeightDecl | Return | Require | Ensure | Minimize 
 # --- declarations -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Language(Node):
     version: Literal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Import(Node):
     """`from std.transformer import A, B`; `dots` counts the leading dots."""
 
@@ -293,14 +293,14 @@ class Import(Node):
     names: tuple[Name, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Let(Node):
     name: Name
     value: Expr
     doc: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Block(Node):
     """A `block` or a `model`, as `kind` says. `results` is none when nothing is declared."""
 
@@ -312,39 +312,39 @@ class Block(Node):
     doc: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DataField(Node):
     name: Name
     type: TypeExpr
     value: Expr | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Setting(Node):
     name: Name
     value: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Augment(Node):
     """`augment:` within `data`: fields bound anew for the training part alone."""
 
     body: tuple[Statement, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Data(Node):
     name: Name
     items: tuple[DataField | Setting | Augment, ...]
     doc: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Settings(Node):
     items: tuple[Setting, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Phase(Node):
     """`step:`, `evaluate:`, or a procedure such as `sample(n = 16):`; `parameters` is none without brackets."""
 
@@ -353,7 +353,7 @@ class Phase(Node):
     body: tuple[Statement, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Train(Node):
     name: Name
     data: Name
@@ -364,7 +364,7 @@ class Train(Node):
 Declaration = Let | Block | Data | Train
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Comment(Node):
     """A comment with its `#`; `own_line` tells one that stands alone from one behind code."""
 
@@ -372,7 +372,7 @@ class Comment(Node):
     own_line: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class File:
     """A whole spec. Comments are kept beside the tree, for `dlc fmt`."""
 

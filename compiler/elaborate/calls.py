@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
-
+from dlc.compiler.checked import Checked
 from dlc.compiler.dim import Dim
 from dlc.compiler.elaborate import reports
 from dlc.compiler.elaborate.frame import Frame, fix, model_ref, owns_weights
@@ -43,7 +42,7 @@ from dlc.grammar.diagnostics import Label, Refusal
 from dlc.grammar.source import Span
 from dlc.grammar.suggest import nearest
 
-Checked = TypeVar("Checked", bound=BaseModel)
+Kind = TypeVar("Kind", bound=Checked)
 
 _BLOCK_SIGNATURES: dict[int, Signature] = {}
 
@@ -64,22 +63,27 @@ def block_signature(tree: ast.Block) -> Signature:
             tensors.append(TensorParameter(name, optional, variadic=False, scalar=False, tensor=True, model=False))
         else:
             statics.append(StaticParameter(name, parameter.default is None, None, variadic=False))
-    return Signature(tuple(tensors), tuple(statics))
+    return Signature(tuple(tensors), tuple(statics), None)
 
 
 @dataclass(slots=True)
 class Filled:
-    """Parameters with their arguments; a variadic parameter has several."""
+    """Parameters with their arguments; a variadic parameter has several. keywords: names that are no parameter's."""
 
     tensors: dict[str, list[Arg]] = field(default_factory=dict[str, list[Arg]])
     statics: dict[str, list[Arg]] = field(default_factory=dict[str, list[Arg]])
+    keywords: dict[str, Arg] = field(default_factory=dict[str, Arg])
 
     def span(self, name: str) -> Span | None:
         given = self.tensors.get(name) or self.statics.get(name)
         return given[0].span.to(given[-1].span) if given else None
 
     def spans(self) -> dict[str, Span]:
-        return {name: span for name in (*self.tensors, *self.statics) if (span := self.span(name))}
+        """The place of each parameter, and of each of several arguments of one: `xs[1]`."""
+        spans = {name: span for name in (*self.tensors, *self.statics) if (span := self.span(name))}
+        for name, given in self.tensors.items():
+            spans.update((f"{name}[{place}]", argument.span) for place, argument in enumerate(given))
+        return spans
 
 
 def distribute(callee: Callee, given: Sequence[Arg], span: Span) -> Filled:
@@ -134,6 +138,9 @@ def _fill_by_name(callee: Callee, parameters: Signature, filled: Filled, argumen
     assert name is not None
     tensor = any(p.name == name for p in parameters.tensors)
     static = any(p.name == name for p in parameters.statics)
+    if not tensor and not static and parameters.keywords is not None:
+        filled.keywords[name] = argument
+        return
     if not tensor and not static:
         names = [p.name for p in (*parameters.tensors, *parameters.statics)]
         near = nearest(name, names)
@@ -189,9 +196,9 @@ def with_arguments(layer: Recipe, given: Sequence[Arg], span: Span) -> Recipe:
     return recipe
 
 
-def construct(kind: type[Checked], given: Sequence[Arg], span: Span) -> Checked:
+def construct(kind: type[Kind], given: Sequence[Arg], span: Span) -> Kind:
     """A distribution, an optimiser or the like from arguments by place and by name."""
-    fields = list(kind.model_fields)
+    fields = kind.fields()
     name = getattr(kind, "name", kind.__name__)
     values: dict[str, Any] = {}
     spans: dict[str, Span] = {}
@@ -200,7 +207,7 @@ def construct(kind: type[Checked], given: Sequence[Arg], span: Span) -> Checked:
             raise Refusal(
                 TooManyArguments(f"`{name}` takes {_count(len(fields), 'value')}, and this is one more", argument.span)
             )
-        key = argument.name or fields[place]
+        key = argument.name or list(fields)[place]
         if key not in fields:
             near = nearest(key, fields)
             help = f"did you mean `{near}`?" if near else f"its parameters are {', '.join(fields) or 'none'}"
@@ -208,18 +215,22 @@ def construct(kind: type[Checked], given: Sequence[Arg], span: Span) -> Checked:
             raise Refusal(UnknownParameter(f"`{name}` has no parameter `{key}`", named, help=help))
         if key in values:
             raise Refusal(DuplicateArgument(f"`{key}` of `{name}` is given twice", argument.span))
-        values[key], spans[key] = argument.value, argument.span
-    missing = [key for key, entry in kind.model_fields.items() if entry.is_required() and key not in values]
+        values[key], spans[key] = _plain(argument.value), argument.span
+    missing = [key for key, entry in fields.items() if entry.is_required() and key not in values]
     if missing:
         raise Refusal(MissingArgument(f"`{name}` needs `{missing[0]}`", span))
     return validate(kind, name, values, spans, span)
 
 
-def validate(kind: type[Checked], name: str, values: dict[str, Any], spans: dict[str, Span], span: Span) -> Checked:
+def _plain(value: Any) -> Any:
+    return value.constant if isinstance(value, Dim) and value.is_constant else value
+
+
+def validate(kind: type[Kind], name: str, values: dict[str, Any], spans: dict[str, Span], span: Span) -> Kind:
     try:
         return kind(**values)
-    except ValidationError as error:
-        raise Refusal(*reports.parameters(error, f"`{name}`", values, spans, span)) from None
+    except ValueError as error:
+        raise Refusal(*reports.refused(error, f"`{name}`", values, spans, span)) from None
 
 
 # --- application ------------------------------------------------------------------------------------------------
@@ -302,6 +313,8 @@ def _make_op(callee: type[Op], filled: Filled, span: Span) -> Op:
             values[static.name] = tuple(argument.value for argument in given)
         else:
             values[static.name] = given[0].value
+    if callee.keywords is not None and filled.keywords:
+        values[callee.keywords] = {name: argument.value for name, argument in filled.keywords.items()}
     return validate(callee, callee.name, values, filled.spans(), span)
 
 

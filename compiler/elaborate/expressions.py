@@ -160,6 +160,8 @@ def bind(frame: Frame, targets: Sequence[ast.Name], value: Any, span: Span) -> N
     if len(targets) == 1:
         frame.scope.bind(targets[0].id, value, targets[0].span)
         return
+    if isinstance(value, Value):
+        value = frame.apply(operations()["unbind"](), [value], span, {"x": span})
     if not is_sequence(value):
         raise Refusal(WrongCount(f"{len(targets)} names are bound, and the value is {describe(value)}", span))
     if len(value) != len(targets):

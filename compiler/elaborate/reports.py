@@ -70,10 +70,12 @@ def _aligned(notes: list[str]) -> list[str]:
     return [f"{note[: note.index(':') + 1]:<{width + 1}}{note[note.index(':') + 1 :]}" for note in notes]
 
 
-def parameters(
-    error: ValidationError, what: str, values: Mapping[str, Any], spans: Mapping[str, Span], span: Span
+def refused(
+    error: ValueError, what: str, values: Mapping[str, Any], spans: Mapping[str, Span], span: Span
 ) -> tuple[Diagnostic, ...]:
-    """The diagnostics for static parameters that pydantic refuses: one for each parameter."""
+    """The diagnostics for static parameters that do not fit: one for each parameter, or one for all together."""
+    if not isinstance(error, ValidationError):
+        return (BadParameter(str(error), span),)
     found: dict[str, Diagnostic] = {}
     for problem in error.errors(include_url=False):
         name = str(problem["loc"][0]) if problem["loc"] else ""
@@ -81,9 +83,6 @@ def parameters(
             continue
         place = spans.get(name, span)
         due = _due(problem)
-        if not name:
-            found[name] = BadParameter(due, place)
-            continue
         given = describe(values.get(name))
         found[name] = BadParameter(f"`{name}` of {what} must be {due}", place, label=f"this is {given}")
     return tuple(found.values())

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
 from dlc.compiler.dim import Dim
 from dlc.compiler.elaborate import calls, expressions, reports, statements
 from dlc.compiler.elaborate.compilation import Compilation
@@ -168,9 +166,9 @@ def _settings(top: Frame, tree: ast.Train) -> Settings | None:
         place = block.span
         for item in block.items:
             name = item.name.id
-            if name not in Settings.model_fields:
-                near = nearest(name, Settings.model_fields)
-                help = f"did you mean `{near}`?" if near else "the settings are " + ", ".join(Settings.model_fields)
+            if name not in Settings.fields():
+                near = nearest(name, Settings.fields())
+                help = f"did you mean `{near}`?" if near else "the settings are " + ", ".join(Settings.fields())
                 top.refuse(UnknownSetting(f"there is no setting `{name}`", item.name.span, help=help))
             elif name in trees:
                 labels = (Label(trees[name].span, "here already"),)
@@ -189,9 +187,9 @@ def _settings(top: Frame, tree: ast.Train) -> Settings | None:
         return None
     for name, value in overrides.items():
         family = name.partition(".")[0]
-        if family not in Settings.model_fields or ("." in name and family not in trees):
-            near = nearest(family, Settings.model_fields)
-            help = f"did you mean `{near}`?" if near else "the settings are " + ", ".join(Settings.model_fields)
+        if family not in Settings.fields() or ("." in name and family not in trees):
+            near = nearest(family, Settings.fields())
+            help = f"did you mean `{near}`?" if near else "the settings are " + ", ".join(Settings.fields())
             top.refuse(UnknownSetting(f"--set settings.{name}: there is no such setting", value.span, help=help))
     if "epochs" in overrides:
         values.pop("steps", None)
@@ -199,9 +197,8 @@ def _settings(top: Frame, tree: ast.Train) -> Settings | None:
         values.pop("epochs", None)
     try:
         return Settings(**values)
-    except ValidationError as error:
-        refused = reports.parameters(error, "settings", values, spans, place)
-        for problem in refused:
+    except ValueError as error:
+        for problem in reports.refused(error, "settings", values, spans, place):
             top.refuse(BadSetting(problem.message, problem.span, label=problem.label))
         return None
 

@@ -151,6 +151,37 @@ class Split(Op):
         return g.multi("Split", x, g.sizes(self.parts), results=count, axis=self.axis)
 
 
+class Unbind(Op):
+    """The slices along `axis`, without that axis. Binding several names to one tensor does this along axis 0."""
+
+    axis: Int = 0
+    examples = (
+        Example("3 N", gives=("N", "N", "N")),
+        Example("int N 2 T < V", axis=1, gives=("int N T < V", "int N T < V")),
+        Example("1 N", gives=("N",)),
+    )
+
+    def infer(self, x: Tensor) -> tuple[Tensor, ...]:
+        axis = resolve_axis(self.axis, x.rank)
+        size = x.shape[axis]
+        if size.constant is None:
+            raise ShapeError(
+                "x",
+                f"the number of slices must be known, and axis {self.axis} has {size}",
+                label=str(x),
+                help="to walk an axis whose size is open: loop x_t in x along …",
+                sizes=(size,),
+            )
+        return (x.reshaped((*x.shape[:axis], *x.shape[axis + 1 :])),) * size.constant
+
+    def torch(self, t: TorchContext, x: Code) -> Code:
+        return t.method(x, "unbind", self.axis)
+
+    def onnx(self, g: OnnxContext, x: OnnxValue) -> tuple[OnnxValue, ...]:
+        places = [g.constant(place, DType.INT) for place in range(len(g.outputs))]
+        return tuple(g.op("Gather", x, place, axis=self.axis) for place in places)
+
+
 _MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 

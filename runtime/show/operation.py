@@ -87,7 +87,7 @@ def _static(parameter: StaticParameter) -> str:
 
 def _value(value: Any) -> str:
     if isinstance(value, Init):
-        given = ", ".join(f"{name}={static(held)}" for name, held in value if name in value.model_fields_set)
+        given = ", ".join(f"{name}={static(held)}" for name, held in zip(value.fields(), value.values(), strict=True) if name in value.given)
         return f"{value.name}({given})"
     return static(value)
 
@@ -98,7 +98,7 @@ def _parameters(op: type[Op]) -> Iterator[tuple[str, str]]:
         kinds = ["a tensor"] * tensor.tensor + ["a number"] * tensor.scalar + ["a model"] * tensor.model
         yield f"  {tensor.name}", " or ".join(kinds)
     for parameter in declared.statics:
-        field = op.model_fields[parameter.name]
+        field = op.fields()[parameter.name]
         kind = _kind(field.annotation)
         bounds = " and ".join(_bounds(field.metadata))
         yield f"  {parameter.name}", f"{kind} {bounds}".rstrip()
