@@ -28,3 +28,24 @@ class WeightMismatch(Diagnostic):
 
     code = "DL7003"
     example = "model M(x: float[N, 4]) -> float[N, 2]:\n    return x -> linear(2)  # with weights of another model\n"
+
+
+class ExportDiffers(Diagnostic):
+    """The exported model was run beside PyTorch on random inputs of several sizes, and does not compute the same. The
+    report names the first operation whose results differ. This is a fault of the compiler or of onnxruntime, not of
+    the spec: please report it with the spec.
+    """
+
+    code = "DL7004"
+    example = (
+        "model M(x: float[N, 4]) -> float[N, 4]:\n    return relu(x)  # compared with the export of another spec\n"
+    )
+
+
+class NothingCompared(Diagnostic):
+    """No sizes of the inputs were found at which the model runs, so its export could not be compared with PyTorch.
+    The notes say why each attempt was refused.
+    """
+
+    code = "DL7005"
+    example = "model M(x: float[N, 4]) -> float[N, 4]:\n    require N > 5000\n    return relu(x)\n"

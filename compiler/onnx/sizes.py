@@ -42,10 +42,11 @@ class Sizes:
         self._axes: dict[Polynomial, tuple[int, int]] = {}
         self._known: list[Dim] = []
         for place, (_, type) in enumerate(inputs):
-            for axis, size in enumerate(type.shape):
-                if not size.is_constant and size.polynomial not in self._axes:
-                    self._axes[size.polynomial] = place, axis
-                    self._known.append(size)
+            for axis, axis_size in enumerate(type.shape):
+                for size in (axis_size, axis_size.whole()):
+                    if size is not None and not size.is_constant and size.polynomial not in self._axes:
+                        self._axes[size.polynomial] = place, axis
+                        self._known.append(size)
         self._values: dict[Polynomial, ir.Value] = {}
         self._scalars: dict[Polynomial, ir.Value] = {}
         self._vectors: dict[tuple[Dim, ...], ir.Value] = {}

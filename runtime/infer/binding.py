@@ -51,15 +51,17 @@ def _refuse(problems: Iterator[Diagnostic]) -> None:
 
 def _names(description: Description, arrays: Mapping[str, Array]) -> Iterator[Diagnostic]:
     names = [port.name for port in description.inputs]
+    meant: set[str | None] = set()
     for name in arrays:
         if name not in names:
-            near = nearest(name, names)
+            near = nearest(name, [other for other in names if other not in arrays])
+            meant.add(near)
             known = f"its inputs are {', '.join(names)}" if names else "it has no inputs"
             yield UnknownInput(
                 f"{description.spec} has no input `{name}`", None, help=f"did you mean `{near}`?" if near else known
             )
     for port in description.inputs:
-        if port.name not in arrays:
+        if port.name not in arrays and port.name not in meant:
             yield UnknownInput(f"the input `{port.name}` is missing", None, notes=(f"{port.name}: {port}",))
 
 

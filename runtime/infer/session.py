@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-_ERRORS_ALONE = 3
+_FATAL_ALONE = 4  # what else goes wrong is raised, and told by us
+_NODE = re.compile(r"Name:'([^']*)'")
 _PROVIDER = "CPUExecutionProvider"
 
 
@@ -70,12 +72,13 @@ class Session:
         return dict(zip(names, results, strict=True))
 
     def _failure(self, message: str) -> RunFailed:
-        """What onnxruntime has to say, with the line of the node that it names."""
-        node = next((name for name in self._description.lines if f"Name:'{name}'" in message), None)
+        """What onnxruntime has to say, with the line of the node that it names, perhaps with words of its own added."""
+        found = _NODE.search(message)
+        lines = self._description.lines
+        node = max((name for name in lines if found and name in found[1]), key=len, default=None)
         if node is None:
             return RunFailed(f"onnxruntime could not run {self.name}", None, notes=(message,))
-        line = self._description.lines[node]
-        return RunFailed(f"onnxruntime stopped at `{node}`, from {line}", None, notes=(message,))
+        return RunFailed(f"onnxruntime stopped at `{node}`, from {lines[node]}", None, notes=(message,))
 
 
 def _refuse_strays(path: Path, description: Description) -> None:
@@ -95,7 +98,7 @@ def _refuse_strays(path: Path, description: Description) -> None:
 def _open(path: Path, threads: int | None) -> Any:
     onnxruntime: Any = import_module("onnxruntime")  # which comes without types
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = _ERRORS_ALONE
+    options.log_severity_level = _FATAL_ALONE
     if threads is not None:
         options.intra_op_num_threads = threads
     try:

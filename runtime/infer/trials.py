@@ -1,0 +1,151 @@
+"""Sizes and inputs to try a model on: every symbol at 1, 2, a prime and a larger number, within what it requires."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dlc.compiler.dim import Dim, Symbol
+from dlc.compiler.graph import Check, Graph
+from dlc.compiler.onnx.elements import numpy_type
+from dlc.compiler.types import DType, Tensor
+
+Array = np.ndarray[Any, Any]
+
+SIZES = (1, 2, 7, 33)
+LARGER = (16, 64, 96, 224)
+_REACH = 64
+_MAX_STEPS = 20_000
+
+_RELATIONS: dict[str, Callable[[int, int], bool]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """A number for every symbol of the inputs."""
+
+    values: Mapping[Symbol, int]
+
+    def __str__(self) -> str:
+        named = [
+            f"{symbol.name if symbol.whole is None else symbol.whole.name}={value * symbol.share}"
+            for symbol, value in self.values.items()
+        ]
+        return ", ".join(named) or "fixed sizes"
+
+    def of(self, size: Dim) -> int:
+        return size.evaluate(self.values)
+
+
+def sizes_to_try(graph: Graph, wanted: tuple[int, ...] = SIZES) -> Iterator[Sizes]:
+    """For each of the wanted sizes an assignment close to it that the graph's checks allow, no two alike.
+
+    Each symbol starts at another of the wanted sizes, so that symbols differ from each other and every one takes
+    on all of them.
+    """
+    symbols = _symbols(graph)
+    conditions = _conditions(graph)
+    seen: set[tuple[int, ...]] = set()
+    for first in range(len(wanted) if symbols else 1):
+        targets = [wanted[(first + place) % len(wanted)] for place in range(len(symbols))]
+        found = _assign(symbols, targets, conditions)
+        if found is not None and tuple(found.values()) not in seen:
+            seen.add(tuple(found.values()))
+            yield Sizes(found)
+
+
+def draw_inputs(graph: Graph, sizes: Sizes, seed: int = 0) -> dict[str, Array]:
+    """Random inputs of these sizes: floats are normal, ints within the range that is declared."""
+    random = np.random.default_rng([seed, *sizes.values.values()])
+    return {name: _draw(random, value.type, sizes) for name, value in graph.inputs.items()}
+
+
+def _draw(random: np.random.Generator, type: Tensor, sizes: Sizes) -> Array:
+    shape = [sizes.of(size) for size in type.shape]
+    if type.dtype.is_float:
+        values = random.normal(size=shape)
+    elif type.dtype is DType.BOOL:
+        values = random.random(shape) < 0.5
+    else:
+        below = 8 if type.below is None else sizes.of(type.below)
+        values = random.integers(0, max(below, 1), shape)
+    return np.asarray(values, numpy_type(type.dtype))
+
+
+def _symbols(graph: Graph) -> list[Symbol]:
+    """The symbols of the inputs' shapes, in the order in which they are met."""
+    found: dict[Symbol, None] = {}
+    for value in graph.inputs.values():
+        for size in value.type.shape:
+            found.update(dict.fromkeys(sorted(size.symbols(), key=lambda symbol: symbol.key)))
+    return list(found)
+
+
+def _conditions(graph: Graph) -> list[Check]:
+    """What sizes must satisfy: the graph's checks, and that no axis of an input and no range is empty."""
+    checks = [
+        Check(check.left.substitute(graph.shares), check.relation, check.right.substitute(graph.shares), "", check.span)
+        for check in graph.checks
+    ]
+    for value in graph.inputs.values():
+        sizes = (*value.type.shape, *(() if value.type.below is None else (value.type.below,)))
+        checks += [Check(size, ">=", Dim.of(1), "", value.span) for size in sizes]
+    return checks
+
+
+def _assign(symbols: list[Symbol], targets: list[int], conditions: list[Check]) -> dict[Symbol, int] | None:
+    """Values near the targets that satisfy the conditions, by a search with a limit."""
+    due = [_decided_by(symbols[: place + 1], symbols[:place], conditions) for place in range(len(symbols))]
+    candidates = [_near(target, symbol) for target, symbol in zip(targets, symbols, strict=True)]
+    open_choices = [iter(candidates[0])] if symbols else []
+    chosen: dict[Symbol, int] = {}
+    for _ in range(_MAX_STEPS):
+        if len(chosen) == len(symbols):
+            return chosen
+        place = len(open_choices) - 1
+        value = next(open_choices[-1], None)
+        if value is None:
+            open_choices.pop()
+            if not open_choices:
+                return None
+            chosen.pop(symbols[place - 1])
+            continue
+        chosen[symbols[place]] = value
+        if not all(_holds(check, chosen) for check in due[place]):
+            chosen.pop(symbols[place])
+        elif place + 1 < len(symbols):
+            open_choices.append(iter(candidates[place + 1]))
+    return None
+
+
+def _near(target: int, symbol: Symbol) -> list[int]:
+    target = max(1, -(-target // symbol.share))
+    return sorted(range(max(1, target - _REACH), target + _REACH + 1), key=lambda value: (abs(value - target), -value))
+
+
+def _decided_by(now: list[Symbol], before: list[Symbol], conditions: list[Check]) -> list[Check]:
+    """The conditions that can be told with the symbols at hand now, and could not before."""
+    decided: list[Check] = []
+    for check in conditions:
+        symbols = check.left.symbols() | check.right.symbols()
+        if symbols <= set(now) and (not symbols <= set(before) or not (before or symbols)):
+            decided.append(check)
+    return decided
+
+
+def _holds(check: Check, values: Mapping[Symbol, int]) -> bool:
+    try:
+        return _RELATIONS[check.relation](check.left.evaluate(values), check.right.evaluate(values))
+    except ZeroDivisionError:
+        return False
