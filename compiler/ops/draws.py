@@ -1,0 +1,250 @@
+"""Random tensors. They follow the seed of the run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from dlc.compiler.dim import Dim
+from dlc.compiler.op import Example, Float, Op, Probability, Size, Sizes
+from dlc.compiler.ops.making import require_sizes, sizes_of
+from dlc.compiler.torch.context import Code, TorchContext
+from dlc.compiler.types import DType, ShapeError, Tensor, product, require_axes, require_float, require_positive
+
+if TYPE_CHECKING:
+    from dlc.compiler.onnx.context import OnnxContext, OnnxValue
+
+
+class Draw(Op, abstract=True):
+    """A tensor of independent draws."""
+
+    shape: Sizes = ()
+    variadic = "shape"
+    random: ClassVar[bool] = True
+
+
+class Normal(Draw):
+    """Draws from the normal distribution."""
+
+    mean: Float = 0.0
+    std: Float = 1.0
+    examples = (Example(shape=(2, 3), gives="2 3"), Example(shape=(4,), mean=1.0, std=0.5, gives="4"))
+
+    def infer(self) -> Tensor:
+        require_sizes(self.shape)
+        require_std(self.std)
+        return Tensor(DType.FLOAT, self.shape)
+
+    def torch(self, t: TorchContext) -> Code:
+        return _scaled(t, t.factory("torch.randn", *sizes_of(self.shape)), self.std, self.mean)
+
+    def onnx(self, g: OnnxContext) -> OnnxValue:
+        return g.op("RandomNormalLike", _blank(g, self.shape), mean=self.mean, scale=self.std)
+
+
+class Uniform(Draw):
+    """Draws from the uniform distribution between `low` and `high`."""
+
+    low: Float = 0.0
+    high: Float = 1.0
+    examples = (
+        Example(shape=(2, 3), gives="2 3"),
+        Example(shape=(), gives=""),
+        Example(shape=(4, 1), low=-5.0, high=5.0, gives="4 1"),
+    )
+
+    def infer(self) -> Tensor:
+        require_sizes(self.shape)
+        require_interval(self.low, self.high)
+        return Tensor(DType.FLOAT, self.shape)
+
+    def torch(self, t: TorchContext) -> Code:
+        return _scaled(t, t.factory("torch.rand", *sizes_of(self.shape)), self.high - self.low, self.low)
+
+    def onnx(self, g: OnnxContext) -> OnnxValue:
+        return g.op("RandomUniformLike", _blank(g, self.shape), low=self.low, high=self.high)
+
+
+class NormalLike(Op):
+    """Draws from the normal distribution in the shape of x."""
+
+    mean: Float = 0.0
+    std: Float = 1.0
+    random: ClassVar[bool] = True
+    examples = (Example("N T", gives="N T"), Example("N", mean=1.0, std=0.5, gives="N"))
+
+    def infer(self, x: Tensor) -> Tensor:
+        require_float("x", x)
+        require_std(self.std)
+        return x
+
+    def torch(self, t: TorchContext, x: Code) -> Code:
+        return _scaled(t, t.call("torch.randn_like", x), self.std, self.mean)
+
+    def onnx(self, g: OnnxContext, x: OnnxValue) -> OnnxValue:
+        return g.op("RandomNormalLike", x, mean=self.mean, scale=self.std)
+
+
+class UniformLike(Op):
+    """Draws from the uniform distribution between `low` and `high` in the shape of x."""
+
+    low: Float = 0.0
+    high: Float = 1.0
+    random: ClassVar[bool] = True
+    examples = (Example("N T", gives="N T"), Example("N", low=-1.0, high=0.5, gives="N"))
+
+    def infer(self, x: Tensor) -> Tensor:
+        require_float("x", x)
+        require_interval(self.low, self.high)
+        return x
+
+    def torch(self, t: TorchContext, x: Code) -> Code:
+        return _scaled(t, t.call("torch.rand_like", x), self.high - self.low, self.low)
+
+    def onnx(self, g: OnnxContext, x: OnnxValue) -> OnnxValue:
+        return g.op("RandomUniformLike", x, low=self.low, high=self.high)
+
+
+class Bernoulli(Draw):
+    """Ones with probability `p` and zeros otherwise, as floats; of a tensor of probabilities, one draw for each."""
+
+    p: Probability | None = None
+    examples = (
+        Example(shape=(3, 4), p=0.3, gives="3 4"),
+        Example(shape=(3,), gives="3"),
+    )
+
+    def infer(self, p: Tensor | None = None) -> Tensor:
+        if p is None:
+            require_sizes(self.shape)
+            return Tensor(DType.FLOAT, self.shape)
+        require_float("p", p)
+        if self.shape or self.p is not None:
+            name = "shape" if self.shape else "p"
+            raise ShapeError(name, "the probabilities are a tensor, which says all there is to say", label=f"p is {p}")
+        return p
+
+    def torch(self, t: TorchContext, p: Code | None = None) -> Code:
+        if p is None:
+            p = t.factory("torch.full", self.shape, self._share())
+        return t.call("torch.bernoulli", p)
+
+    def onnx(self, g: OnnxContext, p: OnnxValue | None = None) -> OnnxValue:
+        dtype = g.outputs[0].dtype
+        below = g.constant(self._share(), dtype) if p is None else p
+        draw = g.op("RandomUniformLike", _blank(g, self.shape) if p is None else p)
+        return g.cast(g.op("Less", draw, below), dtype)
+
+    def _share(self) -> float:
+        return 0.5 if self.p is None else self.p
+
+
+class Randint(Draw):
+    """Ints from 0 up to but not including `below`, all alike probable."""
+
+    below: Size
+    examples = (Example(shape=(3, 4), below=7, gives="int 3 4 < 7"), Example(shape=(), below=1, gives="int < 1"))
+
+    def infer(self) -> Tensor:
+        require_sizes(self.shape)
+        require_positive("below", self.below)
+        return Tensor(DType.INT, self.shape, self.below)
+
+    def torch(self, t: TorchContext) -> Code:
+        return t.factory("torch.randint", self.below, self.shape, dtype=None)
+
+    def onnx(self, g: OnnxContext) -> OnnxValue:
+        # in double precision, so that every int can be drawn
+        draw = g.op("RandomUniformLike", _blank(g, self.shape, DType.FLOAT64), high=1.0)
+        below = g.size(self.below)
+        place = g.op("Cast", g.op("Mul", draw, g.cast(below, DType.FLOAT64)), to=7)
+        return g.op("Min", place, g.op("Sub", below, g.constant(1, DType.INT)))
+
+
+class Categorical(Draw):
+    """Indices along the last axis of `weights`, each as probable as its weight is large; the weights need no sum of 1.
+
+    For weights [K] the draws have the shape given, for weights [N, K] as many for each row: [N, *shape].
+    """
+
+    examples = (
+        Example("7", shape=(3, 4), gives="int 3 4 < 7", positive=True),
+        Example("V", shape=(), gives="int < V", positive=True),
+        Example("N V", shape=(), gives="int N < V", positive=True),
+        Example("N T V", shape=(2,), gives="int N T 2 < V", positive=True),
+    )
+
+    def infer(self, weights: Tensor) -> Tensor:
+        require_float("weights", weights)
+        require_axes("weights", weights, 1)
+        require_sizes(self.shape)
+        return Tensor(DType.INT, (*weights.shape[:-1], *self.shape), weights.shape[-1])
+
+    def torch(self, t: TorchContext, weights: Code) -> Code:
+        type: Tensor = t.inputs[0]
+        rows = t.method(weights, "flatten", 0, -2) if type.rank > 2 else weights
+        count = product(self.shape)
+        several = {} if count == 1 else {"replacement": True}
+        draws = t.call("torch.multinomial", rows, count, **several)
+        if type.rank <= 2 and len(self.shape) == 1:
+            return draws
+        if type.rank <= 2 and not self.shape:
+            return t.method(draws, "squeeze", -1)
+        return t.method(draws, "reshape", *(type.shape[:-1] + self.shape))
+
+    def onnx(self, g: OnnxContext, weights: OnnxValue) -> OnnxValue:
+        # by the inverse of the cumulative distribution: ONNX's Multinomial draws a fixed number
+        type: Tensor = g.inputs[0]
+        total = g.op("CumSum", weights, g.constant(type.rank - 1, DType.INT))
+        end = g.op("ReduceSum", weights, g.ints([-1]), keepdims=1)
+        draw = g.op("RandomUniformLike", _blank(g, (*type.shape[:-1], product(self.shape)), type.dtype))
+        passed = g.op(
+            "GreaterOrEqual",
+            g.op("Unsqueeze", g.op("Mul", draw, end), g.ints([-1])),
+            g.op("Unsqueeze", total, g.ints([-2])),
+        )
+        place = g.op("ReduceSum", g.cast(passed, DType.INT), g.ints([-1]), keepdims=0)
+        place = g.op("Min", place, g.size(type.shape[-1] - 1))
+        return g.op("Reshape", place, g.sizes((*type.shape[:-1], *self.shape)))
+
+
+class Permutation(Op):
+    """The ints below `n` in random order."""
+
+    n: Size
+    random: ClassVar[bool] = True
+    examples = (Example(n=6, gives="int 6 < 6"),)
+
+    def infer(self) -> Tensor:
+        require_sizes((self.n,), "n")
+        return Tensor(DType.INT, (self.n,), self.n)
+
+    def torch(self, t: TorchContext) -> Code:
+        return t.factory("torch.randperm", self.n, dtype=None)
+
+    def onnx(self, g: OnnxContext) -> OnnxValue:
+        draw = g.op("RandomUniformLike", _blank(g, (self.n,)))
+        return g.multi("TopK", draw, g.sizes((self.n,)), results=2, axis=0)[1]
+
+
+def require_std(std: float) -> None:
+    if std < 0:
+        raise ShapeError("std", f"std is {std}, and a standard deviation is not negative")
+
+
+def require_interval(low: float, high: float) -> None:
+    if low > high:
+        raise ShapeError("low", f"low is {low}, above high, {high}", against="high")
+
+
+def _scaled(t: TorchContext, draw: Code, scale: float, shift: float) -> Code:
+    """scale*draw + shift, without what changes nothing."""
+    if scale != 1:
+        draw = t.binary("*", t.literal(scale), draw)
+    if shift == 0:
+        return draw
+    return t.binary("-" if shift < 0 else "+", draw, t.literal(abs(shift)))
+
+
+def _blank(g: OnnxContext, shape: tuple[Dim, ...], dtype: DType = DType.FLOAT) -> OnnxValue:
+    """A tensor of that shape for random operators to be like, since theirs takes no shape that is computed."""
+    return g.op("Expand", g.constant(0.0, dtype), g.sizes(shape))
