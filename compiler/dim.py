@@ -108,6 +108,13 @@ class Dim:
         atom = monomial[0]
         return atom if isinstance(atom, Symbol) and len(monomial) == 1 and coefficient == 1 else None
 
+    def whole(self) -> Dim | None:
+        """The dimension that this is all the shares of, where it is known as a multiple of its share."""
+        symbol = next(iter(self.symbols()), None)
+        if symbol is None or symbol.whole is None or self != Dim.of_symbol(symbol) * symbol.share:
+            return None
+        return Dim.of_symbol(symbol.whole)
+
     def __index__(self) -> int:
         if isinstance(self._value, int):
             return self._value

@@ -174,9 +174,9 @@ class Graph:
     name: the block's. inputs: by the parameters' names. outputs: the results, in order, with `output_names` (a
     single unnamed result is called `output`). modules: what the graph owns, in the order of the spec.
     borrowed: modules that the caller passes in, by the names of the layer parameters. statics: the names that are
-    static integers within the block, parameters and dimensions alike, for readable code. shares: dimensions that
-    are required to be multiples of a number, and so stand in the types as that multiple of a share; `checks` speak
-    of them as a whole.
+    static integers within the block, parameters and dimensions alike, for readable code.
+    checks: what must hold of sizes when the graph is run. shares: dimensions that are required to be multiples of a
+    number, and so stand in the types as that multiple of a share; `checks` speak of them as a whole.
     """
 
     name: str

@@ -41,6 +41,7 @@ class Sizes:
             for axis, size in enumerate(type.shape)
             if not size.is_constant
         ]
+        self._known += [(whole, mark) for size, mark in self._known if (whole := size.whole()) is not None]
         self.passed: list[Dim] = []
 
     def write(self, size: Dim) -> Code:
