@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import onnx
     import onnx_ir as ir
 
-IR_VERSION = 11
+IR_VERSION = 10  # that of the opset's first release
 _MAX_FILE = 2**31 - 2**24  # a protobuf message ends at 2 GiB; what is not weights fits in the rest
 
 
@@ -126,8 +126,7 @@ class _Emitter:
     def _refuse_unknown_checks(self) -> None:
         for check in self._graph.checks:
             for symbol in sorted(check.left.symbols() | check.right.symbols(), key=lambda symbol: symbol.key):
-                share = self._graph.shares.get(symbol, Dim.of_symbol(symbol))
-                if not all(map(self._sizes.knows, share.symbols())):
+                if not self._sizes.knows(symbol):
                     self._open(check.span, symbol)
 
     def _node(self, node: Node) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -94,8 +94,9 @@ def _symbols(graph: Graph) -> list[Symbol]:
 
 def _conditions(graph: Graph) -> list[Check]:
     """What sizes must satisfy: the graph's checks, and that no axis of an input and no range is empty."""
+    shares = {symbol.whole: Dim.of_symbol(symbol) * symbol.share for symbol in _symbols(graph) if symbol.whole}
     checks = [
-        Check(check.left.substitute(graph.shares), check.relation, check.right.substitute(graph.shares), "", check.span)
+        replace(check, left=check.left.substitute(shares), right=check.right.substitute(shares))
         for check in graph.checks
     ]
     for value in graph.inputs.values():
