@@ -177,6 +177,17 @@ class InstanceDisagrees(Diagnostic):
     example = "model M(x: float[N, 4], y: float[N, 5]) -> float[N, 8]:\n    f = linear(8)\n    return f(x) + f(y)\n"
 
 
+class LoopChanges(Diagnostic):
+    """A name that a loop carries from turn to turn has another type after the turn than before it. One body serves
+    all turns, so the types must hold."""
+
+    code = "DL3007"
+    example = (
+        "model M(x: float[N, 4]) -> float[N, 4]:\n    h = x\n    loop 3:\n        h = concat(h, x, axis=1)\n"
+        "    return h\n"
+    )
+
+
 # --- DL4: static values and limits ------------------------------------------------------------------------------
 
 

@@ -55,8 +55,36 @@ class ReadWeight:
     """A weight as a value: `embed.weight`, or the name of a `weight` statement. `Node.module` is its path."""
 
 
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """A loop at run time, with one set of weights for all turns.
+
+    The node's inputs are `sequences` tensors that are walked along `axis`, then the first values of `carried` names,
+    then what the body reads from outside. The body's inputs are the index if the loop is `indexed` (it runs from
+    `start` to before `stop` in steps of `step`), a slice of each sequence, and the carried values; its outputs are
+    the carried values of the next turn, then the collected values. The node's results are the carried values after
+    the last turn, then the collected ones, stacked along `axis`. The body's nodes use values from outside as they
+    are, and modules of the graph around it.
+    """
+
+    body: Graph
+    sequences: int
+    carried: int
+    axis: int
+    start: Dim
+    stop: Dim
+    step: int
+    indexed: bool
+
+    @property
+    def turns(self) -> Dim:
+        """How often the body runs."""
+        distance = self.stop - self.start if self.step > 0 else self.start - self.stop
+        return Dim.maximum((distance + abs(self.step) - 1) // abs(self.step), Dim.of(0))
+
+
 Operand = Value | Scalar | ModelRef | None
-Action = Op | Call | ReadWeight
+Action = Op | Call | ReadWeight | Loop
 
 
 @dataclass(eq=False, slots=True)

@@ -41,11 +41,20 @@ class Frame:
 
     depth: how many blocks deep it lies. leading: what `...` stands for in the types of this block. A frame that
     `owns` nothing (a training step) makes no weights of its own. borrowed: instances that are passed in. effects:
-    in a training step, what it does besides computing, each with the number of nodes that precede it.
+    in a training step, what it does besides computing, each with the number of nodes that precede it. around: the
+    frame of the block, for the body of a loop, whose modules are that block's. file: the names of the file, beyond
+    those of the body.
     """
 
     def __init__(
-        self, compilation: Compilation, graph: Graph, scope: Scope, *, depth: int = 0, owns: bool = True
+        self,
+        compilation: Compilation,
+        graph: Graph,
+        scope: Scope,
+        *,
+        depth: int = 0,
+        owns: bool = True,
+        around: Frame | None = None,
     ) -> None:
         self.compilation = compilation
         self.graph = graph
@@ -54,9 +63,10 @@ class Frame:
         self.owns = owns
         self.leading: tuple[Dim, ...] | None = None
         self.failed = False
-        self.borrowed: dict[str, Slot] = {}
+        self.file = scope.outer if around is None else around.file
+        self.borrowed: dict[str, Slot] = {} if around is None else around.borrowed
         self.effects: list[tuple[int, Effect]] | None = None
-        self._slots: dict[str, Slot] = {}
+        self._slots: dict[str, Slot] = {} if around is None else around.slots()
         self._weights: dict[str, Value] = {}
         self._constants: dict[str, Any] = {}
         self._producers: dict[int, str] = {}

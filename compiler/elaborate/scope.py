@@ -12,7 +12,7 @@ class Scope:
     """Names bound in one body; what is not bound here is looked up in the scope around it."""
 
     def __init__(self, outer: Scope | None = None) -> None:
-        self._outer = outer
+        self.outer = outer
         self._values: dict[str, Any] = {}
         self._spans: dict[str, Span] = {}
 
@@ -21,7 +21,7 @@ class Scope:
         self._spans[name] = span
 
     def __contains__(self, name: str) -> bool:
-        return name in self._values or (self._outer is not None and name in self._outer)
+        return name in self._values or (self.outer is not None and name in self.outer)
 
     def lookup(self, name: str) -> Any:
         """What the name stands for. KeyError where it is bound nowhere."""
@@ -29,7 +29,7 @@ class Scope:
         while scope is not None:
             if name in scope._values:
                 return scope._values[name]
-            scope = scope._outer
+            scope = scope.outer
         raise KeyError(name)
 
     def span(self, name: str) -> Span | None:
@@ -38,7 +38,7 @@ class Scope:
         while scope is not None:
             if name in scope._values:
                 return scope._spans[name]
-            scope = scope._outer
+            scope = scope.outer
         return None
 
     def own(self) -> dict[str, Any]:
@@ -48,5 +48,5 @@ class Scope:
     def names(self) -> Iterator[str]:
         """Every name in reach."""
         yield from self._values
-        if self._outer is not None:
-            yield from self._outer.names()
+        if self.outer is not None:
+            yield from self.outer.names()

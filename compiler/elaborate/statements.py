@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dlc.compiler.dim import Dim, DimOverflow
-from dlc.compiler.elaborate import expressions, static
+from dlc.compiler.elaborate import expressions, loops, static
 from dlc.compiler.elaborate.frame import Frame, Slot
 from dlc.compiler.elaborate.parameters import element_type, names_in, promise, size
 from dlc.compiler.elaborate.values import (
@@ -80,6 +80,11 @@ def _poison(frame: Frame, statement: ast.Statement) -> None:
         case ast.WeightDecl():
             frame.scope.bind(statement.name.id, POISON, statement.name.span)
         case ast.For():
+            for inner in statement.body:
+                _poison(frame, inner)
+        case ast.Loop():
+            for collect in statement.collects:
+                frame.scope.bind(collect.name.id, POISON, collect.name.span)
             for inner in statement.body:
                 _poison(frame, inner)
         case ast.If():
@@ -311,10 +316,6 @@ def _ensure(frame: Frame, statement: ast.Ensure) -> None:
     )
 
 
-def _loop(frame: Frame, statement: ast.Loop) -> None:
-    raise Refusal(NotBuilt("this version has no loops at run time", statement.span))
-
-
 def _update(frame: Frame, statement: ast.Update) -> None:
     raise Refusal(NotBuilt("this version cannot assign weights", statement.span))
 
@@ -360,7 +361,7 @@ _RUN: dict[type[Any], Callable[[Frame, Any], Returned | None]] = {
     ast.For: _for,
     ast.Require: _require,
     ast.Ensure: _ensure,
-    ast.Loop: _loop,
+    ast.Loop: loops.run_loop,
     ast.Update: _update,
     ast.Minimize: _minimize,
     ast.Report: _report,
