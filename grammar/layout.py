@@ -15,6 +15,7 @@ from dlc.grammar.diagnostics import Diagnostic, Label, Sink
 from dlc.grammar.errors import (
     MAX_BRACKETS,
     MAX_INDENTATION,
+    MAX_MISTAKES,
     BracketsTooDeep,
     InconsistentDedent,
     IndentationTooDeep,
@@ -61,7 +62,7 @@ class Line:
 class Layout:
     """The logical lines of a source, read one at a time, and the comments passed so far.
 
-    hopeless: the lines end early, because too many brackets are open.
+    hopeless: the lines end early, because too much is wrong with them.
     """
 
     def __init__(self, source: Source, sink: Sink) -> None:
@@ -73,6 +74,7 @@ class Layout:
         self._indents = [""]
         self._lost = False
         self._searches = 0
+        self._told = 0
 
     def lines(self) -> Iterator[Line]:
         text = self._text
@@ -85,7 +87,7 @@ class Layout:
                 continue
             start = _end(_INDENTATION, text, position)
             level = self._level(text[position:start].rpartition("\f")[2], start)
-            line, position = self._line(position, start, level)
+            line, position = self._line(start, level)
             yield line
 
     # --- indentation --------------------------------------------------------------------------------------------
@@ -112,7 +114,7 @@ class Layout:
 
     def _lose(self, mistake: Diagnostic) -> None:
         self._lost = True
-        self._sink.add(mistake)
+        self._tell(mistake)
 
     def _misfit(self, indent: str, start: int) -> Diagnostic:
         span = self._span(start - len(indent), start)
@@ -126,8 +128,8 @@ class Layout:
 
     # --- one logical line ---------------------------------------------------------------------------------------
 
-    def _line(self, position: int, start: int, level: int | None) -> tuple[Line, int]:
-        """The logical line that starts at `start`, on the line that starts at `position`, and where the next begins."""
+    def _line(self, start: int, level: int | None) -> tuple[Line, int]:
+        """The logical line that starts at `start`, and where the next one begins."""
         text = self._text
         brackets: list[int] = []
         mistake: Diagnostic | None = None
@@ -151,13 +153,14 @@ class Layout:
             found = self._bracket(first, at, brackets) or self._character(piece)
             mistake = mistake or found
             if mistake and (first == "\\" or isinstance(found, UnterminatedString | BracketsTooDeep)):
-                indent = None if isinstance(found, UnterminatedString) and not brackets else text[position:start]
-                return self._give_up(mistake, start, at, level, indent)
+                whole = bool(brackets) or not isinstance(found, UnterminatedString)
+                return self._give_up(mistake, start, at, level, whole=whole)
         if brackets:
-            mistake = mistake or self._unclosed(brackets[-1])
-            return self._give_up(mistake, start, brackets[-1], level, text[position:start])
+            # A bracket that is not closed takes the closing one of the bracket around it: the outermost is left open.
+            mistake = mistake or self._unclosed(brackets[0])
+            return self._give_up(mistake, start, brackets[0], level, whole=True)
         if mistake:
-            self._sink.add(mistake)
+            self._tell(mistake)
         return Line(start, end, level, mistake is None), self._next_line(end)
 
     def _bracket(self, first: str, at: int, brackets: list[int]) -> Diagnostic | None:
@@ -177,8 +180,9 @@ class Layout:
         due = _PAIRS[text[opening]]
         if due == first:
             return None
-        while brackets and _PAIRS[text[opening]] != first:
-            opening = brackets.pop()
+        matching = [outer for outer in brackets if _PAIRS[text[outer]] == first]
+        if matching:
+            del brackets[brackets.index(matching[-1]) :]
         label = Label(self._span(opening, opening + 1), "opened here")
         return StrayBracket(f"`{first}` stands where `{due}` is due", self._span(at, at + 1), labels=(label,))
 
@@ -203,30 +207,49 @@ class Layout:
 
     def _unclosed(self, at: int) -> Diagnostic:
         self._searches += 1
-        self.hopeless = self._searches >= _MAX_SEARCHES
         bracket = self._text[at]
         advice = f"close it with `{_PAIRS[bracket]}`"
         return UnclosedBracket(f"`{bracket}` is never closed", self._span(at, at + 1), help=advice)
 
     def _give_up(
-        self, mistake: Diagnostic, start: int, at: int, level: int | None, indent: str | None
+        self, mistake: Diagnostic, start: int, at: int, level: int | None, *, whole: bool
     ) -> tuple[Line, int]:
-        """Leaves out a line whose end cannot be known: up to the next one, or up to one no deeper than `indent`."""
-        self._sink.add(mistake)
+        """Leaves out a line whose end cannot be known.
+
+        whole: with all lines up to one that is indented as this one is, or one around it; else to its line break.
+        """
+        self._tell(mistake)
         position = self._next_line(max(at, mistake.span.end - 1 if mistake.span else at))
-        while indent is not None and position < len(self._text):
-            first = _end(_INDENTATION, self._text, position)
-            if first - position <= len(indent) and self._text[first : first + 1] not in ("\n", "\r", ""):
-                break
-            position = self._next_line(first)
+        if whole:
+            position = self._next_sibling(position)
         while self.comments and self.comments[-1].span.start >= position:
             self.comments.pop()
         return Line(start, max(start, at), level, False), position
+
+    def _next_sibling(self, position: int) -> int:
+        """From a line on, the first that is indented like one that is open, with the comments above it."""
+        text = self._text
+        comments: int | None = None
+        while position < len(text):
+            blank = _BLANK.match(text, position)
+            if blank is None and text[position : _end(_INDENTATION, text, position)] in self._indents:
+                break
+            if blank is None:
+                comments = None
+            elif comments is None:
+                comments = position
+            position = self._next_line(position)
+        return position if comments is None else comments
 
     # --- small parts --------------------------------------------------------------------------------------------
 
     def _next_line(self, position: int) -> int:
         return self._text.find("\n", position) + 1 or len(self._text)
+
+    def _tell(self, mistake: Diagnostic) -> None:
+        self._sink.add(mistake)
+        self._told += 1
+        self.hopeless = self._told >= MAX_MISTAKES or self._searches >= _MAX_SEARCHES
 
     def _comment(self, start: int, end: int) -> None:
         line = self._text.rfind("\n", 0, start) + 1

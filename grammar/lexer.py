@@ -65,7 +65,8 @@ def _word(word: str, text: str, start: int, end: int, row: dict[str, int]) -> st
 
 def _stray(name: str) -> int | None:
     """The place of the first character that no identifier may have, such as a superscript digit."""
-    for position in range(len(name.rstrip("'"))):
-        if not name[: position + 1].isidentifier():
-            return position
-    return None
+    word = name.rstrip("'")
+    if word.isidentifier():
+        return None
+    starts = [word[0], *(f"_{letter}" for letter in word[1:])]
+    return next((place for place, start in enumerate(starts) if not start.isidentifier()), None)

@@ -32,6 +32,7 @@ _OPENING_WORDS = {
 _DECLARATION_WORDS = [word for word, (kind, _) in KEYWORDS.items() if kind in DECLARATIONS]
 _STATEMENT_WORDS = [word for word, (kind, _) in KEYWORDS.items() if kind in STATEMENTS]
 _BINDS = re.compile(r"[ \t]*=(?!=)")
+_COMBINED = re.compile(r"(\*\*|//|[-+*/%@])=")
 _NAMES_A_VALUE = re.compile(r"[ \t]*(?:=(?!=)|:(?!=)|[,)])")
 
 # What people write who come from other languages.
@@ -195,10 +196,6 @@ class _Line:
     def _equal(self) -> Diagnostic | None:
         if self._found.kind != "EQUAL" or self._last is None:
             return None
-        if self._last.end == self._found.start and self._last.kind in OPERATORS and self._read[0].kind == "NAME":
-            name, operator = self._read[0].text, self._last.text
-            span = self._at(self._last).to(self._span)
-            return UnexpectedToken(f"there is no `{operator}=`", span, help=f"write `{name} = {name} {operator} …`")
         if "ASSIGN" in self._accepts:
             return MisplacedEqual("`=` binds a plain name", self._span, help="`:=` assigns to a weight")
         if self._accepts >= COMPARISONS:
@@ -208,6 +205,10 @@ class _Line:
     def _unused(self) -> Diagnostic | None:
         if "ASSIGN" not in self._accepts or self._found.kind not in OPERATORS | {"_NL"}:
             return None
+        if combined := _COMBINED.match(self._source.text, self._found.start):
+            operator, name = combined[1], self._source.text[self._read[0].start : self._read[-1].end]
+            span = Span(self._source, *combined.span())
+            return UnexpectedToken(f"there is no `{operator}=`", span, help=f"write `{name} = {name} {operator} …`")
         line = Span(self._source, self._read[0].start, self._end)
         advice = "bind it to a name, `name = …`, or return it"
         return UnusedValue("the value of this line is not used", line, help=advice)

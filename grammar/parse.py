@@ -81,8 +81,9 @@ def _read(source: Source, sink: Sink) -> ast.File:
             items.append(_documented(item, layout.comments))
         first = False
         if len(sink) - before >= MAX_MISTAKES or layout.hopeless:
-            end = Span(source, lines[-1].end, lines[-1].end)
-            sink.add(TooManyMistakes("there are too many mistakes: the rest of the file is not read", end))
+            end = max([lines[-1].end, *(told.span.end for told in sink if told.span and told.span.source is source)])
+            message = "there are too many mistakes: the rest of the file is not read"
+            sink.add(TooManyMistakes(message, Span(source, end, end)))
             break
     return ast.File(source, tuple(items), tuple(layout.comments))
 
@@ -148,7 +149,7 @@ class _Reader:
             self._out_of_place(self._lines[0], "a declaration starts at the left margin")
             return None
         for number, line in enumerate(self._lines):
-            if line.level is None:
+            if line.level is None or len(self._sink) - self._told >= MAX_MISTAKES:
                 return None
             following = self._lines[number + 1] if number + 1 < len(self._lines) else None
             deeper = following is not None and (following.level is None or following.level > line.level)

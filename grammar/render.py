@@ -95,12 +95,13 @@ class _Picture:
             last, end = last - 1, len(span.source.line(last - 1)) + 1
         if last - first >= _MOST_LINES:
             last, end = first, len(span.source.line(first)) + 1
-        for line in range(first, last + 1):
-            content = span.source.line(line)
+        contents = {line: span.source.line(line) for line in range(first, last + 1)}
+        drawn = [line for line, content in contents.items() if content.strip()] or [first]
+        for line in drawn:
+            content = contents[line]
             left = start - 1 if line == first else len(content) - len(content.lstrip())
             right = end - 1 if line == last else len(content)
-            if content.strip() or first == last:
-                marks.append(_Mark(line, left, max(right, left), text if line == last else "", primary))
+            marks.append(_Mark(line, left, max(right, left), text if line == drawn[-1] else "", primary))
 
     def text(self) -> str:
         diagnostic = self._diagnostic
