@@ -111,7 +111,7 @@ class ShapeError(Exception):
         self.sizes = sizes
 
 
-class TypeMismatch(ShapeError):
+class TypeMismatch(ShapeError):  # noqa: N818 - it says what is wrong, like the diagnostics that it becomes
     """The element types, not the shapes, are refused."""
 
 
@@ -172,6 +172,8 @@ def promote(a: Operand, b: Operand) -> DType:
 
 def _with_scalar(tensor: Operand, scalar: Scalar) -> DType:
     assert isinstance(tensor, Tensor)
+    if isinstance(scalar.value, bool) != (tensor.dtype is DType.BOOL):
+        raise TypeMismatch(None, "a bool and a number do not mix", label=f"{tensor} with {scalar}")
     if isinstance(scalar.value, float) and not tensor.dtype.is_float:
         return DType.FLOAT
     return tensor.dtype
@@ -200,12 +202,12 @@ def require_int(name: str, operand: Tensor) -> None:
         raise TypeMismatch(name, f"{name} is {operand.dtype.value}, and it must be int", label=str(operand))
 
 
+def _is_bool(operand: Operand) -> bool:
+    return isinstance(operand.value, bool) if isinstance(operand, Scalar) else operand.dtype is DType.BOOL
+
+
 def require_bool(name: str, operand: Operand) -> None:
-    if isinstance(operand, Scalar):
-        refused = not isinstance(operand.value, bool)
-    else:
-        refused = operand.dtype is not DType.BOOL
-    if refused:
+    if not _is_bool(operand):
         raise TypeMismatch(
             name, f"{name} is not bool", label=str(operand), help=f"compare it with something, as in {name} > 0"
         )
@@ -213,14 +215,15 @@ def require_bool(name: str, operand: Operand) -> None:
 
 def require_number(name: str, operand: Operand) -> None:
     """Refuses bools, of which there is no sum, order or magnitude."""
-    if isinstance(operand, Scalar):
-        refused = isinstance(operand.value, bool)
-    else:
-        refused = operand.dtype is DType.BOOL
-    if refused:
+    if _is_bool(operand):
         raise TypeMismatch(
             name, f"{name} is bool, and it must be a number", label=str(operand), help=f'cast({name}, "float")'
         )
+
+
+def axes(count: int) -> str:
+    """A number of axes in words."""
+    return "1 axis" if count == 1 else f"{count} axes"
 
 
 def require_rank(name: str, operand: Tensor, least: int, most: int | None = None) -> None:
@@ -228,8 +231,8 @@ def require_rank(name: str, operand: Tensor, least: int, most: int | None = None
     most = least if most is None else most
     if not least <= operand.rank <= most:
         due = str(least) if least == most else f"{least} or more" if most >= 99 else f"{least} to {most}"
-        axes = "axis" if due == "1" else "axes"
-        raise ShapeError(name, f"{name} has {operand.rank} axes, and {due} {axes} are due", label=str(operand))
+        due = "1 axis is due" if due == "1" else f"{due} axes are due"
+        raise ShapeError(name, f"{name} has {axes(operand.rank)}, and {due}", label=str(operand))
 
 
 def require_axes(name: str, operand: Tensor, least: int) -> None:

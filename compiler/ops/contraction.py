@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dlc.compiler.dim import Dim
 from dlc.compiler.op import Example, Op
 from dlc.compiler.ops.linalg import same_type
-from dlc.compiler.types import ShapeError, Tensor, product, unify
+from dlc.compiler.types import ShapeError, Tensor, axes, product, unify
 
 if TYPE_CHECKING:
     from dlc.compiler.onnx.context import OnnxContext, OnnxValue
@@ -53,7 +53,7 @@ class Einsum(Op):
         for place, (term, x) in enumerate(zip(terms, xs, strict=True)):
             if len(term) != x.rank:
                 raise ShapeError(
-                    f"xs[{place}]", f"`{' '.join(term)}` names {len(term)} axes, and the tensor has {x.rank}",
+                    f"xs[{place}]", f"`{' '.join(term)}` names {axes(len(term))}, and the tensor has {x.rank}",
                     label=str(x),
                 )
             for name, size in zip(term, x.shape, strict=True):

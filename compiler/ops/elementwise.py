@@ -13,7 +13,6 @@ from dlc.compiler.types import (
     Scalar,
     ShapeError,
     Tensor,
-    TypeMismatch,
     broadcast,
     promote,
     require_bool,
@@ -309,9 +308,12 @@ class Where(Op):
 
     def infer(self, condition: Tensor, a: Operand, b: Operand) -> Tensor:
         require_bool("condition", condition)
-        dtype = DType.FLOAT if isinstance(a, Scalar) and isinstance(b, Scalar) else promote(a, b)
-        if DType.BOOL in {dtype} ^ {each.dtype for each in (a, b) if isinstance(each, Tensor)}:
-            raise TypeMismatch("b", "a bool and a number do not mix", label=f"{a} and {b}", against="a")
+        if isinstance(a, Scalar) and isinstance(b, Scalar):
+            require_number("a", a)
+            require_number("b", b)
+            dtype = DType.FLOAT
+        else:
+            dtype = promote(a, b)
         both = Tensor(dtype, broadcast(a, b))
         return Tensor(dtype, broadcast(condition, both))
 

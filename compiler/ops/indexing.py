@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from dlc.compiler.dim import Dim
 from dlc.compiler.op import Example, Op
 from dlc.compiler.torch.context import Code
-from dlc.compiler.types import DType, ShapeError, Tensor, TypeMismatch, broadcast, require_rank
+from dlc.compiler.types import DType, ShapeError, Tensor, TypeMismatch, axes, broadcast, require_rank
 
 if TYPE_CHECKING:
     from dlc.compiler.onnx.context import OnnxContext, OnnxValue
@@ -119,7 +119,7 @@ class Index(Op):
         if sum(isinstance(item, Rest) for item in self.items) > 1:
             raise ShapeError("items", "an index has one `...` at most")
         if taken > x.rank:
-            raise ShapeError("items", f"the index is for {taken} axes, and there are {x.rank}", label=str(x))
+            raise ShapeError("items", f"the index is for {axes(taken)}, and x has {x.rank}", label=str(x))
         axis = 0
         for place, item in enumerate([*self.items] if Rest() in self.items else [*self.items, Rest()]):
             if isinstance(item, Rest):

@@ -12,6 +12,7 @@ from dlc.compiler.types import (
     ShapeError,
     Tensor,
     TypeMismatch,
+    axes,
     require_rank,
     resolve_axis,
     unify,
@@ -37,14 +38,13 @@ def _common(xs: Sequence[Tensor], *, apart: int | None) -> tuple[list[Dim], DTyp
                 help=f'cast(x, "{first.dtype.value}")',
             )
         if other.rank != first.rank:
-            raise ShapeError(argument, f"{first.rank} axes against {other.rank}", label=str(other), notes=(str(first),))
+            raise ShapeError(argument, f"{axes(first.rank)} against {other.rank}", label=str(other))
         for axis, (m, n) in enumerate(zip(shape, other.shape, strict=True)):
             if axis != apart and m != n:
                 raise ShapeError(
                     argument,
                     "the shapes do not fit",
                     label=f"{n} against {m} on axis {axis}",
-                    notes=(f"first: {first}", f"this: {other}"),
                     sizes=(m, n),
                 )
             if axis != apart:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dlc.compiler.dim import Dim
-from dlc.compiler.types import ShapeError, Tensor, product
+from dlc.compiler.types import ShapeError, Tensor, axes, product
 
 Group = tuple[str, ...]
 """The names that one axis is made of, none for an axis of size 1."""
@@ -49,11 +49,8 @@ def read(text: str, rank: int) -> Pattern:
         raise ShapeError("pattern", "`...` stands on the right of the pattern alone")
     missing = rank - len(before) + open_before
     if missing < 0 or (missing and not open_before):
-        raise ShapeError(
-            "pattern",
-            f"the pattern is for {'at least ' if open_before else ''}{len(before) - open_before} axes, "
-            f"and x has {rank}",
-        )
+        due = f"{'at least ' if open_before else ''}{axes(len(before) - open_before)}"
+        raise ShapeError("pattern", f"the pattern is for {due}, and x has {rank}")
     rest = [(f"...{place}",) for place in range(missing)]
     return Pattern(_fill(before, rest), _fill(after, rest))
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dlc.compiler.dim import Dim
 from dlc.compiler.op import Example, Op, Positive, Sizes
-from dlc.compiler.types import ShapeError, Tensor, require_float, require_rank
+from dlc.compiler.types import ShapeError, Tensor, axes, require_float, require_rank
 
 if TYPE_CHECKING:
     from dlc.compiler.onnx.context import OnnxContext, OnnxValue
@@ -67,7 +67,11 @@ class Resize(Op):
         if self.size is None:
             return tuple(size * (self.factor or 1) for size in x.shape[2:])
         if len(self.size) != x.rank - 2:
-            raise ShapeError("size", f"{len(self.size)} sizes are given for {x.rank - 2} axes", label=str(x))
+            raise ShapeError(
+                "size",
+                f"the size is for {axes(len(self.size))}, and there are {x.rank - 2} behind the channels",
+                label=str(x),
+            )
         return self.size
 
     def infer(self, x: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from dlc.compiler.types import (
     ShapeError,
     Tensor,
     TypeMismatch,
+    axes,
     require_int,
     require_number,
     resolve_axis,
@@ -35,7 +36,7 @@ def check_below(name: str, index: Tensor, size: Dim, what: str) -> None:
 
 def _check_same_rank(x: Tensor, index: Tensor, axis: int) -> None:
     if index.rank != x.rank:
-        raise ShapeError("index", f"index has {index.rank} axes, and x has {x.rank}", label=str(index), against="x")
+        raise ShapeError("index", f"index has {axes(index.rank)}, and x has {x.rank}", label=str(index), against="x")
     for place, (size, whole) in enumerate(zip(index.shape, x.shape, strict=True)):
         if place != axis and whole.less(size):
             raise ShapeError(
@@ -93,8 +94,7 @@ class ScatterAdd(Op):
             )
         if values.shape != index.shape:
             raise ShapeError(
-                "values", "values and index differ in shape", label=str(values), notes=(f"index: {index}",),
-                against="index",
+                "values", "values and index differ in shape", label=str(values), against="index"
             )
         return x.cast(x.dtype)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dlc.compiler.dim import Dim
 from dlc.compiler.op import Example, Int, Ints, Op, Sizes
-from dlc.compiler.types import ShapeError, Tensor, product, resolve_axes, resolve_axis
+from dlc.compiler.types import ShapeError, Tensor, axes, product, resolve_axes, resolve_axis
 
 if TYPE_CHECKING:
     from dlc.compiler.onnx.context import OnnxContext, OnnxValue
@@ -45,7 +45,6 @@ class Reshape(Op):
                     "shape",
                     f"{whole} elements do not fill the shape {listed(self.shape)}",
                     label=f"{given} elements",
-                    notes=(f"x: {x}",),
                 )
             return x.reshaped(self.shape)
         left = whole.divide(given)
@@ -54,7 +53,6 @@ class Reshape(Op):
                 "shape",
                 f"{whole} elements do not divide into {listed(self.shape)}",
                 label=f"{whole} is not a multiple of {given}",
-                notes=(f"x: {x}",),
             )
         place = open_places[0]
         return x.reshaped((*self.shape[:place], left, *self.shape[place + 1 :]))
@@ -191,7 +189,7 @@ class Permute(Op):
     def order(self, x: Tensor) -> list[int]:
         resolve_axes(self.axes, x.rank)
         if len(self.axes) != x.rank:
-            raise ShapeError("axes", f"{len(self.axes)} axes are named, and x has {x.rank}", label=str(x))
+            raise ShapeError("axes", f"the order names {axes(len(self.axes))}, and x has {x.rank}", label=str(x))
         return [axis % x.rank for axis in self.axes]
 
     def infer(self, x: Tensor) -> Tensor:
@@ -218,7 +216,7 @@ class Expand(Op):
     def infer(self, x: Tensor) -> Tensor:
         added = len(self.shape) - x.rank
         if added < 0:
-            raise ShapeError("shape", f"x has {x.rank} axes, and {len(self.shape)} sizes are given", label=str(x))
+            raise ShapeError("shape", f"x has {axes(x.rank)}, and the shape is for {len(self.shape)}", label=str(x))
         result: list[Dim] = []
         for place, size in enumerate(self.shape):
             old = x.shape[place - added] if place >= added else None
