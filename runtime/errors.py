@@ -1,0 +1,235 @@
+"""What can go wrong where the world is touched: a class for each code, `DL60…` for data, `DL80…` for files and runs."""
+
+from __future__ import annotations
+
+from dlc.grammar.diagnostics import Diagnostic
+
+# --- DL60: data ------------------------------------------------------------------------------------------------
+
+
+class UnknownSource(Diagnostic):
+    """Data comes from `sklearn(name)`, `csv(path)`, `npz(path)` or `generate(count)`."""
+
+    code = "DL6001"
+    example = 'data Prices:\n    source = xlsx("prices.xlsx")\n    price: float[] = price\n'
+
+
+class SourceArguments(Diagnostic):
+    """A source is given an argument that it does not have, lacks one that it needs, or gets one of another kind."""
+
+    code = "DL6002"
+    example = 'data Prices:\n    source = csv("prices.csv", separator=";")\n    price: float[] = price\n'
+
+
+class MissingData(Diagnostic):
+    """A data file is not there, or cannot be opened. A relative path starts at the folder of the spec that names it."""
+
+    code = "DL6003"
+    example = 'data Prices:\n    source = csv("nowhere.csv")\n    price: float[] = price\n'
+
+
+class UnreadableData(Diagnostic):
+    """A data file is not what its source reads: it is empty, is not text in UTF-8, or is not an archive of arrays."""
+
+    code = "DL6004"
+    example = 'data Prices:\n    source = npz("prices.csv")  # which is no .npz file\n    price: float[] = price\n'
+
+
+class BadHeader(Diagnostic):
+    """The first line of a csv file names its columns, each once. What is no name in DL is made one: every run of other
+    characters becomes an underscore, so that `sepal length (cm)` is read as `sepal_length_cm`."""
+
+    code = "DL6005"
+    example = 'data Flowers:\n    source = csv("flowers.csv")  # whose first line is 5.1,3.5,1.4\n    width: float[]\n'
+
+
+class RaggedRow(Diagnostic):
+    """A row of a csv file has more or fewer cells than the header names. Often a comma within a cell lacks its quotes,
+    or a decimal comma is used with commas between cells."""
+
+    code = "DL6006"
+    example = 'data Prices:\n    source = csv("prices.csv")  # with a row 12,5,3 under a,b\n    price: float[] = a\n'
+
+
+class NotANumber(Diagnostic):
+    """A cell that a field reads holds something else than a number: text, nothing at all, or a number that is not
+    finite. A column whose cells are all whole numbers is read as int, every other as float."""
+
+    code = "DL6007"
+    example = 'data Flowers:\n    source = csv("flowers.csv")  # where species is text\n    kind: float[] = species\n'
+
+
+class BadArray(Diagnostic):
+    """The arrays of an .npz file are its columns: numbers or truth values, with one entry along axis 0 for each
+    example. Arrays of objects are pickles, which could run code when they are read, so they are never read."""
+
+    code = "DL6008"
+    example = 'data Digits:\n    source = npz("digits.npz")  # x of 100 examples, y of 99\n    image: float[64] = x\n'
+
+
+class UnknownDataset(Diagnostic):
+    """scikit-learn brings the data sets breast_cancer, diabetes, digits, iris, linnerud and wine."""
+
+    code = "DL6009"
+    example = 'data Digits:\n    source = sklearn("digit")\n    image: float[64] = data\n'
+
+
+class MissingPackage(Diagnostic):
+    """A source needs a Python package that is not installed. The packages that data sources use are an extra of dlc:
+    install them with `pip install "dlc[data]"`."""
+
+    code = "DL6010"
+    example = 'data Digits:\n    source = sklearn("digits")  # without scikit-learn\n    image: float[64] = data\n'
+
+
+class OutOfRange(Diagnostic):
+    """An int field promises that each of its elements x has 0 <= x < a bound, and one does not keep it. Labels that
+    count from 1 are brought to 0 by subtracting 1."""
+
+    code = "DL6011"
+    example = 'data Digits:\n    source = sklearn("digits")\n    label: int[] < 9 = target\n'
+
+
+class NotFinite(Diagnostic):
+    """A field is not a number (NaN) for some example, so that whatever is learned from it would be NaN too. It comes
+    from the file, or from the field's expression, as in the logarithm of a negative number."""
+
+    code = "DL6012"
+    example = 'data Diabetes:\n    source = sklearn("diabetes")\n    x: float[10] = log(data)\n'
+
+
+class EmptyPart(Diagnostic):
+    """There are fewer examples than it takes to give each part of the split at least one."""
+
+    code = "DL6013"
+    example = "data Noise:\n    source = generate(3)\n    x: float[2] = normal(2)\n    split = (train=0.9, valid=0.1)\n"
+
+
+class UnknownPart(Diagnostic):
+    """A run is measured on a part that the `split` of its data does not make."""
+
+    code = "DL6014"
+    example = "$ dlc eval runs/digits --split tset\n"
+
+
+# --- DL80: specs, runs and training ----------------------------------------------------------------------------
+
+
+class MissingFile(Diagnostic):
+    """There is no spec at this path, or it cannot be read."""
+
+    code = "DL8001"
+    example = "$ dlc check digit.dl\n"
+
+
+class NotText(Diagnostic):
+    """A spec is text in UTF-8. This file holds bytes that are not: it was saved in another encoding, or is no spec."""
+
+    code = "DL8002"
+    example = "$ dlc check model.onnx\n"
+
+
+class FileTooLarge(Diagnostic):
+    """A spec has at most one million bytes. Data belongs in files of its own, which a `data` block names."""
+
+    code = "DL8003"
+    example = "$ dlc check photos.tar\n"
+
+
+class NotARun(Diagnostic):
+    """A run is a folder that `dlc train` wrote: it has a `config.json`, the spec it was trained from, and weights."""
+
+    code = "DL8004"
+    example = "$ dlc eval runs/nothing\n"
+
+
+class RunExists(Diagnostic):
+    """Training writes into a new folder, so that no run is overwritten by another. `--resume` goes on with a run."""
+
+    code = "DL8005"
+    example = "$ dlc train digits.dl -o runs/digits\n$ dlc train digits.dl -o runs/digits\n"
+
+
+class AnotherSpec(Diagnostic):
+    """The run in this folder was started from another spec, or with other values given by `--set`. Its weights and the
+    state of its optimiser belong to that spec, so training cannot go on with this one."""
+
+    code = "DL8006"
+    example = (
+        "$ dlc train digits.dl -o runs/digits --set width=32\n"
+        "$ dlc train digits.dl -o runs/digits --set width=64 --resume\n"
+    )
+
+
+class RunFinished(Diagnostic):
+    """The run has been trained for all the epochs or steps that it was to take. More are asked for with `--epochs`."""
+
+    code = "DL8007"
+    example = "$ dlc train digits.dl -o runs/digits\n$ dlc train digits.dl -o runs/digits --resume\n"
+
+
+class RunLocked(Diagnostic):
+    """Another process is training in this folder. Two that write the same run would spoil it."""
+
+    code = "DL8008"
+    example = "$ dlc train digits.dl -o runs/digits &\n$ dlc train digits.dl -o runs/digits --resume\n"
+
+
+class BrokenRun(Diagnostic):
+    """A file of the run is damaged or missing. Files are written whole, so it was changed or removed by something else
+    than training."""
+
+    code = "DL8009"
+    example = "$ echo > runs/digits/model.safetensors\n$ dlc eval runs/digits\n"
+
+
+class NonFiniteLoss(Diagnostic):
+    """The loss became infinite or not a number. Training stopped before the weights were updated by it; the run keeps
+    its last checkpoint. The usual causes are a learning rate that is too large, a division by a number near zero, and
+    the logarithm or root of a number that can be zero or less."""
+
+    code = "DL8010"
+    example = (
+        "model Line(x: float[N, 10]) -> (y: float[N]):\n    return x -> linear(1) -> squeeze(1)\n\n"
+        'data Diabetes:\n    source = sklearn("diabetes")\n    x: float[10] = data\n    y: float[] = target\n\n'
+        "train Fit on Diabetes:\n    net = Line()\n    settings:\n        epochs = 1\n"
+        "    step:\n        minimize mean(log(net(x) - y))\n"
+    )
+
+
+class NoDevice(Diagnostic):
+    """The device that was asked for does not exist on this machine, or PyTorch was built without support for it."""
+
+    code = "DL8011"
+    example = "$ dlc train digits.dl --device cuda:7\n"
+
+
+class NoWeights(Diagnostic):
+    """The run has not reached its first checkpoint, so it has no weights yet."""
+
+    code = "DL8012"
+    example = "$ dlc eval runs/digits  # just after it was started\n"
+
+
+class CannotWrite(Diagnostic):
+    """A file of the run cannot be written: the disk is full, the folder belongs to someone else, or a file is in the
+    way."""
+
+    code = "DL8013"
+    example = "$ dlc train digits.dl -o /proc/digits\n"
+
+
+class UnknownInstance(Diagnostic):
+    """A command needs one of the models that a run trains, and the run has no such one, or several and none was
+    chosen. Instances are named at the top of the `train` block; `--model` takes such a name, or the model's."""
+
+    code = "DL8014"
+    example = "$ dlc export runs/gan -o gan.onnx  # which trains a generator and a discriminator\n"
+
+
+class NeverCalled(Diagnostic):
+    """An exported model stands in for a network by being called in its place. The step of this run never applies the
+    network as a whole, so there is nothing that it could stand in for."""
+
+    code = "DL8015"
+    example = "$ dlc eval runs/split --onnx split.onnx  # whose step calls net.encoder and net.decoder\n"
