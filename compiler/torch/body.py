@@ -5,40 +5,17 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from dlc.compiler.graph import Call, Graph, ModelRef, Node, Operand, ReadWeight, Value
 from dlc.compiler.op import Op
 from dlc.compiler.torch.context import Code, Level, TorchContext
-from dlc.compiler.torch.draft import ITEM, WIDTH
+from dlc.compiler.torch.inline import Expression, FileParts, Pending, has_effect, out_of_order, too_much
 from dlc.compiler.torch.names import identifier, unused
 from dlc.compiler.torch.reach import Reach
 from dlc.compiler.torch.sizes import Sizes
 from dlc.compiler.types import DType, Scalar
 
-NESTING = 3  # calls within calls; one more where the whole is short
-SHORT = 48
 _WORD = re.compile(r"(?<![\w.])[^\W\d]\w*")
-
-
-@dataclass(eq=False, slots=True)
-class Pending:
-    """An expression that waits for its only user. effects: the places of the nodes in it that draw or update."""
-
-    place: int
-    value: Value
-    text: Code
-    effects: tuple[int, ...]
-    depth: int
-
-
-@dataclass(frozen=True, slots=True)
-class Expression:
-    """Code with all that was inlined into it."""
-
-    text: Code
-    effects: tuple[int, ...]
-    depth: int
 
 
 Write = Callable[[Sequence[Code | None]], Code]
@@ -179,9 +156,9 @@ class Body:
             for pending in awaited:
                 final = Code(final.replace(stand_ins[id(pending.value)], pending.text), text.level)
             misfit = next((p for p in awaited if text.count(stand_ins[id(p.value)]) != 1), None)
-            alone = len(awaited) == 1 and text in stand_ins.values()
-            misfit = misfit or self._out_of_order(awaited, order)
-            misfit = misfit or (None if alone else self._too_much(awaited, final, depth, target))
+            misfit = misfit or out_of_order(awaited, order, [p for p in self._pending.values() if p not in awaited])
+            if text not in stand_ins.values():
+                misfit = misfit or too_much(awaited, final, depth, target)
             if misfit is None:
                 for pending in awaited:
                     del self._pending[id(pending.value)]
@@ -205,33 +182,6 @@ class Body:
             case None:
                 return None
 
-    def _out_of_order(self, awaited: Sequence[Pending], order: tuple[int, ...]) -> Pending | None:
-        """The first operand to be bound where the effects of an expression would not follow each other in order."""
-        acting = sorted((pending for pending in awaited if pending.effects), key=lambda pending: pending.place)
-        if not acting:
-            return None
-        between = (
-            place
-            for pending in self._pending.values()
-            if pending not in awaited
-            for place in pending.effects
-            if order and min(order) < place < max(order)
-        )
-        return acting[0] if list(order) != sorted(order) or any(True for _ in between) else None
-
-    def _too_much(self, awaited: Sequence[Pending], text: Code, depth: int, target: str | None) -> Pending | None:
-        """The operand to be bound where an expression becomes hard to read."""
-        wide = next((pending for pending in awaited if len(plain(pending.text)) > WIDTH), None)
-        if wide is not None or not awaited:
-            return wide
-        length = len(plain(text))
-        if depth > NESTING + (length <= SHORT) and len(awaited) < 3:
-            return max(awaited, key=lambda pending: pending.depth)
-        room = WIDTH - len(f"{target} = " if target else "return ")
-        if length > room and len(awaited) < 3:
-            return max(awaited, key=lambda pending: len(pending.text))
-        return None
-
     # --- names ---
 
     def _materialise(self, pending: Pending) -> None:
@@ -251,7 +201,7 @@ class Body:
         pending = self._pending.pop(id(value), None)
         if pending is not None:
             self._flush(pending.effects, pending.text)
-            free = self._free(identifier(name))
+            free = self._free(identifier(name), pending.text)
             self.statements.append(f"{free} = {pending.text}")
             self._bind(free, value)
 
@@ -273,9 +223,9 @@ class Body:
             if not self.uses[id(output)]:
                 names.append("_")
             elif output.name is not None:
-                names.append(self._free(identifier(output.name), names))
+                names.append(self._free(identifier(output.name), text, names))
             elif len(called) > 1:
-                names.append(self._free(identifier(called[place]), names))
+                names.append(self._free(identifier(called[place]), text, names))
             else:
                 names.append(self._temporary(output, text, names))
         return names
@@ -286,22 +236,36 @@ class Body:
             held = self._scope.get(word)
             if held is not None and len(word) == 1 and word not in others and self._replaces(value, held, word):
                 return word
-        return self._free("h", others, separator="")
+        return self._next_free("h", others, separator="")
 
     def _replaces(self, value: Value, held: Value, name: str) -> bool:
         """Whether a name may pass from one value to another that is alike."""
-        texts = [*self._held, *(pending.text for pending in self._pending.values())]
-        awaited = any(name in _WORD.findall(text) for text in texts)
-        return not self.uses[id(held)] and not awaited and held.type.dtype is value.type.dtype
+        return self._is_over(name, held) and not self._mentioning(name) and held.type.dtype is value.type.dtype
 
-    def _free(self, name: str, others: Sequence[str] = (), separator: str = "_") -> str:
-        """The name, if its value is not used any more, or the next that is free."""
+    def _is_over(self, name: str, held: Value) -> bool:
+        """Whether nothing that is written from now on reads this value by its name, but what waits."""
+        return not self.uses[id(held)] and not any(name in _WORD.findall(text) for text in self._held)
+
+    def _mentioning(self, name: str) -> list[Pending]:
+        return [pending for pending in self._pending.values() if name in _WORD.findall(pending.text)]
+
+    def _free(self, name: str, text: str, others: Sequence[str] = ()) -> str:
+        """The name for what the text gives, if its value so far is not used any more, or the next that is free.
+
+        What waits and mentions the name is bound before, unless that would change the order of effects.
+        """
         held = self._scope.get(name)
-        busy = name in others or any(name in _WORD.findall(text) for text in self._held)
-        if held is not None and not busy and not self.uses[id(held)]:
-            self._bind_all(lambda pending: name in _WORD.findall(pending.text), name)
-            if self._scope.get(name) is held:
-                return name
+        mentioning = self._mentioning(name)
+        acting = any(pending.effects for pending in mentioning)
+        if held is not None and name not in others and not acting and self._is_over(name, held):
+            self._bind_all(lambda pending: pending in mentioning, f"{name} = {text}")
+            return name
+        return self._next_free(name, others)
+
+    def _next_free(self, name: str, others: Sequence[str], separator: str = "_") -> str:
+        held = self._scope.get(name)
+        if held is not None and name not in others and self._is_over(name, held) and not self._mentioning(name):
+            return name
         return unused(name, {*self._scope, *self._reserved, *others}, separator)
 
     def _bind(self, name: str, value: Value) -> None:
@@ -324,23 +288,3 @@ class Body:
         found = self.compose(outputs, lambda codes: Code(", ".join(str(code) for code in codes)), nests=False)
         self.statements.append(f"return {found.text}")
         return "Tensor" if len(outputs) == 1 else f"tuple[{', '.join(['Tensor'] * len(outputs))}]"
-
-
-@dataclass(slots=True)
-class FileParts:
-    """What the file needs besides its classes: imports, and functions that operations ask for."""
-
-    imports: set[str]
-    functions: dict[str, str]
-
-
-def plain(text: str) -> str:
-    """The text as long as it will be."""
-    return ITEM.sub(r"[\1]", text)
-
-
-def has_effect(node: Node) -> bool:
-    """Whether a node draws random numbers or updates statistics, so that the order of such nodes matters."""
-    if isinstance(node.action, Op):
-        return node.action.random or node.action.stateful
-    return isinstance(node.action, Call) and any(has_effect(inner) for inner in node.action.graph.nodes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
 from dlc.compiler.calls import called, callees_first
 from dlc.compiler.dim import Dim
@@ -16,12 +16,15 @@ from dlc.compiler.graph import (
     Node,
     OpModule,
     WeightModule,
+    find_module,
 )
 from dlc.compiler.op import Op, Weight
-from dlc.compiler.torch.body import Body, FileParts
+from dlc.compiler.torch.body import Body
 from dlc.compiler.torch.context import Code, Level, TorchContext, quoted
 from dlc.compiler.torch.draft import Draft, listing, own_reference, reference
+from dlc.compiler.torch.inline import FileParts
 from dlc.compiler.torch.loops import rolled
+from dlc.compiler.torch.merge import Merger, merge
 from dlc.compiler.torch.names import identifier, unused
 from dlc.compiler.torch.reach import Reach, member
 from dlc.compiler.types import DType
@@ -45,12 +48,25 @@ class OpenWeight(Exception):  # noqa: N818  (what is wrong, as ShapeError and Re
         self.symbol = symbol
 
 
+class TwoForms(Exception):  # noqa: N818
+    """One instance of a block is applied to inputs of two kinds, and the block's code is not the same for both.
+
+    path: the instance's, seen from the block `block`.
+    """
+
+    def __init__(self, block: str, path: str) -> None:
+        super().__init__(f"{path} in {block} is applied to inputs of two kinds that need different code")
+        self.block = block
+        self.path = path
+
+
 class Drafting:
     """Writes drafts, callees first, so that a caller knows what its callees have to be given."""
 
     def __init__(self, files: FileParts) -> None:
         self.files = files
-        self.drafts: dict[tuple[Graph, bool], Draft] = {}
+        self.drafts: dict[Form, Draft] = {}
+        self._shared: list[tuple[Graph, Graph, str, str]] = []
 
     def add_all(self, roots: Sequence[Form]) -> None:
         """The drafts of all that these lead to, themselves included, callees first."""
@@ -90,10 +106,21 @@ class Drafting:
         assert isinstance(node.action, Call)
         callee = self.drafts[node.action.graph, module is not None]
         given = [*operands, *(body.sizes.write(size) for size in callee.passed)]
-        if module is not None:
+        if module is not None and node.module is not None:
+            owner = find_module(body.graph.modules | body.graph.borrowed, node.module)
+            if isinstance(owner, BlockModule) and owner.graph is not node.action.graph:
+                self._shared.append((owner.graph, node.action.graph, body.graph.name, node.module))
             return Code(f"{module}({', '.join(given)})")
         given += [body.training] if callee.trains else []
         return Code(f"{reference(callee.number)}({', '.join(given)})")
+
+    def merged(self, top: str = "", taken: Iterable[str] = (), apart: Container[Graph] = ()) -> Merger:
+        """The classes and functions of all drafts but those of the graphs set apart. Raises TwoForms."""
+        merger = merge([draft for draft in self.drafts.values() if draft.graph not in apart], top, taken)
+        for made, used, block, path in self._shared:
+            if not merger.alike(self.drafts[made, True].number, self.drafts[used, True].number):
+                raise TwoForms(block, path)
+        return merger
 
     # --- forward ---
 
@@ -104,9 +131,7 @@ class Drafting:
         parameters = dict(zip(inputs, graph.inputs.values(), strict=True))
         training = "self.training" if draft.is_class else "training"
         reserved = [*reach.names(), *([] if draft.is_class else ["training"])]
-        body = Body(
-            graph, parameters, reach, self.call, self.files, reserved=reserved, training=training, apart=apart
-        )
+        body = Body(graph, parameters, reach, self.call, self.files, reserved=reserved, training=training, apart=apart)
         body.statements += _checks(graph.checks, body)
         for place, node in enumerate(graph.nodes):
             body.run(place, node)
@@ -166,9 +191,7 @@ def initialised(place: str, module: Module | None) -> list[str]:
             starts = [init.torch(f"{place}.{name}") for name, init in op.initialised().items()]
             return [line for start in starts for line in start.split("\n")]
         case ListModule(items=items):
-            return [
-                line for number, part in enumerate(items) for line in initialised(f"{place}[{number}]", part)
-            ]
+            return [line for number, part in enumerate(items) for line in initialised(f"{place}[{number}]", part)]
         case _:
             return []
 

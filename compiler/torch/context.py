@@ -70,7 +70,8 @@ class Code(str):
 
 def quoted(text: str) -> str:
     """The text as a string literal, in the quotes that Black prefers."""
-    return json.dumps(text, ensure_ascii=False)  # Python reads what JSON escapes
+    literal = json.dumps(text, ensure_ascii=False)  # Python reads what JSON escapes
+    return "'" + literal[1:-1].replace('\\"', '"') + "'" if '"' in text and "'" not in text else literal
 
 
 _DTYPES = {

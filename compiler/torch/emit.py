@@ -5,30 +5,31 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
+from textwrap import wrap
 
 from dlc.compiler.graph import Graph
 from dlc.compiler.program import DataSpec, TrainSpec
-from dlc.compiler.torch.body import FileParts
-from dlc.compiler.torch.classes import Drafting, OpenWeight, blocks, forms
-from dlc.compiler.torch.layout import INDENT, lines
-from dlc.compiler.torch.merge import Merged, function, merge
+from dlc.compiler.torch.classes import Drafting, OpenWeight, TwoForms, blocks, forms
+from dlc.compiler.torch.inline import FileParts
+from dlc.compiler.torch.layout import INDENT, LIMIT, lines
+from dlc.compiler.torch.merge import Merged, function
 from dlc.compiler.torch.names import identifier
 from dlc.compiler.torch.training import build, step_function
 from dlc.grammar.source import Span
 
-__all__ = ["OpenWeight", "emit_fields", "emit_graph", "emit_training"]
+__all__ = ["OpenWeight", "TwoForms", "emit_fields", "emit_graph", "emit_training"]
 
 
 def emit_graph(graph: Graph) -> str:
     """A Python file with a class for each block that owns weights, `graph.name` the last one.
 
     The keys of the state dict are the graph's weight paths. Raises OpenWeight for a weight whose shape is not known
-    in numbers.
+    in numbers, and TwoForms for an instance that would need two classes.
     """
-    files = FileParts(set(), {})
+    files = FileParts()
     drafting = Drafting(files)
     drafting.add_all([(graph, True)])
-    merged = merge(list(drafting.drafts.values()), top=graph.name)
+    merged = drafting.merged(top=graph.name)
     return write_file(graph.name, graph.span, files, [definition(unit) for unit in merged.units])
 
 
@@ -39,25 +40,24 @@ def emit_training(train: TrainSpec) -> str:
     step: it calls `minimize` with each scalar loss, and gives what is reported by name, as scalars. Each field has a
     leading batch dimension.
     """
-    files = FileParts(set(), {})
+    files = FileParts()
     drafting = Drafting(files)
     instances = [(block, True) for module in train.instances.values() for block in blocks(module)]
     step = train.step.graph
     called_by_step = [form for form in forms([(step, False)]) if form[0] is not step]
     drafting.add_all([*instances, *called_by_step])
-    merged = merge(list(drafting.drafts.values()), taken=("build", "step", "minimize", *train.instances))
+    merged = drafting.merged(taken=("build", "step", "minimize", *train.instances))
     functions = [build(train, drafting, merged), step_function(train, drafting, merged)]
     return write_file(train.name, train.span, files, [definition(unit) for unit in (*merged.units, *functions)])
 
 
 def emit_fields(data: DataSpec) -> str:
     """A Python file with a function for each field, from the columns of one example to the field of that example."""
-    files = FileParts(set(), {})
+    files = FileParts()
     drafting = Drafting(files)
     drafting.add_all([form for field in data.fields.values() for form in forms([(field.graph, False)])])
     fields = {field.graph: name for name, field in data.fields.items()}
-    others = [draft for draft in drafting.drafts.values() if draft.graph not in fields]
-    merged = merge(others, taken=fields.values())
+    merged = drafting.merged(taken=fields.values(), apart=fields)
     drafts = [drafting.drafts[field.graph, False] for field in data.fields.values()]
     functions = [function(identifier(fields[draft.graph]), draft, merged) for draft in drafts]
     return write_file(data.name, data.span, files, [definition(unit) for unit in (*merged.units, *functions)])
@@ -109,7 +109,8 @@ def _doc(doc: str, depth: int) -> list[str]:
     text = text.replace("\\", "\\\\")
     if '"""' in text or text.endswith('"'):
         text = text.replace('"', '\\"')
-    first, *rest = text.split("\n")
+    room = LIMIT - len(indent) - 6
+    first, *rest = (part for line in text.split("\n") for part in wrap(line.strip(), room) or [""])
     if not rest:
         return [f'{indent}"""{first}"""'] if first else []
-    return [f'{indent}"""{first}', *(f"{indent}{line.strip()}".rstrip() for line in rest), f'{indent}"""']
+    return [f'{indent}"""{first}', *(f"{indent}{line}".rstrip() for line in rest), f'{indent}"""']

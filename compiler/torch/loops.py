@@ -19,15 +19,17 @@ def rolled(statements: Sequence[str], taken: Collection[str]) -> list[str]:
     taken: the names that are in use, which a loop's variable must not be.
     """
     found = list(statements)
-    while (shorter := _roll_one(found, taken)) is not None:
-        found = shorter
+    nesting = max((len(ITEM.findall(name)) for text in found for name in _lists(text)), default=0)
+    for depth in range(nesting, -1, -1):
+        while (shorter := _roll_one(found, depth, taken)) is not None:
+            found = shorter
     return found
 
 
-def _roll_one(statements: list[str], taken: Collection[str]) -> list[str] | None:
+def _roll_one(statements: list[str], depth: int, taken: Collection[str]) -> list[str] | None:
     for start in range(len(statements)):
         for length in range(1, (len(statements) - start) // 2 + 1):
-            loop = _loop_at(statements, start, length, taken)
+            loop = _loop_at(statements, start, length, depth, taken)
             if loop is not None:
                 written, end = loop
                 return [*statements[:start], *written, *statements[end:]]
@@ -35,7 +37,7 @@ def _roll_one(statements: list[str], taken: Collection[str]) -> list[str] | None
 
 
 def _loop_at(
-    statements: list[str], start: int, length: int, taken: Collection[str]
+    statements: list[str], start: int, length: int, depth: int, taken: Collection[str]
 ) -> tuple[list[str], int] | None:
     """A loop whose turns are `length` statements each, from `start` on, and where it ends."""
 
@@ -43,7 +45,7 @@ def _loop_at(
         at = start + number * length
         return "\n".join(statements[at : at + length])
 
-    lists = _candidates(turn(0))
+    lists = {name: count for name, count in _lists(turn(0)).items() if len(ITEM.findall(name)) == depth}
     pattern = _abstract(turn(1), lists, 1) if lists else None
     if pattern is None:
         return None
@@ -57,7 +59,7 @@ def _loop_at(
     return [*before, _loop(pattern, lists, turns, taken)], start + turns * length
 
 
-def _candidates(text: str) -> dict[str, int]:
+def _lists(text: str) -> dict[str, int]:
     """The lists whose first items a turn uses, each with the number of its items."""
     return {found.group(1): int(found.group(3)) for found in _ITEM.finditer(text) if found.group(2) == "0"}
 
@@ -81,6 +83,8 @@ def _carried(first: str | None, pattern: str) -> list[str] | None:
     if len(here) != len(there) or len(differing) != 1:
         return None
     ((old, new),) = differing
+    if any(old in _WORD.findall(line.partition(" = ")[0]) for line in first.split("\n") if " = " in line):
+        return None
     same = _WORD.sub(lambda word: new if word.group() == old else word.group(), first) == pattern
     return [f"{new} = {old}"] if same and not _reads_first(first, new) else None
 
@@ -100,7 +104,7 @@ def _loop(pattern: str, lists: dict[str, int], turns: int, taken: Collection[str
     names: list[str] = []
     iterated: list[str] = []
     for number, (name, count) in enumerate(lists.items()):
-        last = ITEM.sub("", name).rpartition(".")[2]
+        last = "" if name.endswith("\ue001") else name.rpartition(".")[2]
         names.append(unused(singular(last), {*taken, *_WORD.findall(pattern), *names}, "_"))
         pattern = pattern.replace(f"__i{number}__", names[-1])
         iterated.append(name if turns == count else f"{name}[:{turns}]")

@@ -64,8 +64,14 @@ class Merger:
     units: list[Merged]
     families: dict[int, Family]
 
+    def alike(self, first: int, second: int) -> bool:
+        """Whether instances of two drafts are the same in all but the types that they were written for."""
+        family, other = self.families[first], self.families[second]
+        return family is other and family.values.get(first) == family.values.get(second)
+
     def text(self, statement: str) -> str:
         """A statement with references to drafts written out."""
+
         def written(number: int) -> str:
             return self.families[number].made(number)
 

@@ -42,9 +42,7 @@ def unused(name: str, taken: Container[str], separator: str = "") -> str:
 
 def is_attribute(name: str) -> bool:
     """Whether a part of a module can be reached as `module.name`, and so bears its name in the state dict."""
-    return (
-        name.isidentifier() and not keyword.iskeyword(name) and name not in MODULE_ATTRIBUTES and name[:1] != "_"
-    )
+    return name.isidentifier() and not keyword.iskeyword(name) and name not in MODULE_ATTRIBUTES and name[:1] != "_"
 
 
 def snake(name: str) -> str:

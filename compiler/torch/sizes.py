@@ -98,6 +98,11 @@ class Sizes:
 
 
 def _unpack(name: str, rank: int, called: Mapping[int, str]) -> list[str]:
+    """The statements that bind the sizes of some axes: of all, of those at one end, of most, or one by one."""
+    first, last, names = min(called), max(called), ", ".join(called.values())
+    if len(called) > 1 and last - first == len(called) - 1 and (first == 0 or last == rank - 1):
+        part = "" if len(called) == rank else f"[:{last + 1}]" if first == 0 else f"[{first}:]"
+        return [f"{names} = {name}.shape{part}"]
     if len(called) > 1 and rank - len(called) <= 2:
         return [f"{', '.join(called.get(axis, '_') for axis in range(rank))} = {name}.shape"]
     return [f"{size} = {name}.shape[{axis}]" for axis, size in called.items()]
