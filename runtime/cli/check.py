@@ -35,5 +35,5 @@ def command(files: tuple[str, ...], overrides: Mapping[str, str], as_json: bool)
     if as_json:
         write_json(to_json(found))
     elif found:
-        click.echo("1 error" if len(found) == 1 else f"{len(found)} errors", err=True)
+        click.echo("\n1 error" if len(found) == 1 else f"\n{len(found)} errors", err=True)
     return 1 if found else 0

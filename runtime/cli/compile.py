@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from dlc.runtime.cli.options import SELECTION, Selection, choose, overrides_option
-from dlc.runtime.cli.output import write_bytes, write_text
+from dlc.runtime.cli.output import refusing_to_write, write_text
+from dlc.runtime.show import ast_text, graph_text
 from dlc.runtime.spec import read_checked, read_tree
 
 if TYPE_CHECKING:
-    import onnx
-
-    from dlc.compiler.program import Program
+    from dlc.compiler.program import Model, Program
 
 _STAGES = ("ast", "graph", "torch", "onnx", "onnx-text")
 
@@ -42,18 +42,48 @@ def command(
     if weights is not None and not stage.startswith("onnx"):
         raise click.UsageError(f"--weights goes with onnx; what --to {stage} writes holds no weights")
     if stage == "ast":
-        _write_tree(selection, output)
+        write_text(ast_text.dump(read_tree(selection.path)), output)
         return
     program = read_checked(selection.path, overrides)
-    if stage == "graph":
-        write_text(_graph(program, selection), output)
-    elif stage == "torch":
-        write_text(_torch(program, selection), output)
-    else:
-        if stage == "onnx" and output is None:
-            raise click.UsageError("an ONNX model is not text: name its file with -o")
-        model = _onnx(program, selection, weights, seed)
-        if stage == "onnx-text":
-            write_text(_onnx_text(model), output)
-        elif output is not None:
-            write_bytes(model.SerializeToString(), output)
+    match stage:
+        case "graph":
+            write_text(_graph(program, selection), output)
+        case "torch":
+            write_text(_torch(program, selection), output)
+        case _:
+            _write_onnx(choose(program.models, selection, "model"), weights, seed, stage == "onnx-text", output)
+
+
+def _graph(program: Program, selection: Selection) -> str:
+    if selection.name is None:
+        return graph_text.dump(program)
+    return graph_text.dump_graph(choose(program.models, selection, "model").graph)
+
+
+def _torch(program: Program, selection: Selection) -> str:
+    from dlc.runtime.build import torch_source
+
+    if selection.name is not None and selection.name in program.trains:
+        from dlc.compiler.torch.emit import emit_training
+
+        return emit_training(program.trains[selection.name])
+    return torch_source(choose(program.models, selection, "model"))
+
+
+def _write_onnx(model: Model, weights: str | None, seed: int, as_text: bool, output: str | None) -> None:
+    from dlc.compiler.onnx.emit import save_model
+    from dlc.runtime.build import onnx_model
+    from dlc.runtime.trained import read_weights
+
+    if not as_text and output is None:
+        raise click.UsageError("an ONNX model is not text: name its file with -o")
+    built = onnx_model(model, None if weights is None else read_weights(weights, model), seed=seed)
+    if as_text:
+        import onnx_ir
+
+        from dlc.runtime.show.onnx_text import dump
+
+        write_text(dump(onnx_ir.to_proto(built)), output)
+    elif output is not None:
+        with refusing_to_write(output):
+            save_model(built, Path(output))

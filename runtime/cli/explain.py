@@ -14,7 +14,13 @@ from dlc.runtime.cli.output import write_json
 from dlc.runtime.show.columns import columns
 
 # Where the kinds of diagnostics are defined: importing a module registers its own.
-_MODULES = ("dlc.grammar.errors", "dlc.compiler.errors", "dlc.runtime.errors")
+MODULES = (
+    "dlc.grammar.errors",
+    "dlc.compiler.errors",
+    "dlc.compiler.onnx.errors",
+    "dlc.runtime.errors",
+    "dlc.runtime.infer.errors",
+)
 _LINES = 24
 _COLUMNS = 116
 
@@ -24,7 +30,7 @@ _COLUMNS = 116
 @json_option("Print the explanations as JSON.")
 def command(code: str | None, as_json: bool) -> None:
     """Explain a code of an error, with an example that triggers it; without a code, list them all."""
-    for module in _MODULES:
+    for module in MODULES:
         import_module(module)
     known = kinds()
     if code is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from importlib import import_module
 
 import click
@@ -21,6 +22,7 @@ COMMANDS = {
     "ops": "Document the operations.",
     "explain": "Explain a code of an error.",
 }
+_LONG = {"train", "eval", "export", "run"}
 
 
 class Commands(click.Group):
@@ -32,6 +34,8 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
+        if cmd_name in _LONG:
+            gc.enable()
         return import_module(f"dlc.runtime.cli.{cmd_name}").command
 
     def resolve_command(

@@ -40,15 +40,18 @@ class SelectionType(click.ParamType[Selection]):
 SELECTION = SelectionType()
 
 
-class Override(click.ParamType[tuple[str, str]]):
+class Pair(click.ParamType[tuple[str, str]]):
     """`NAME=VALUE`"""
 
     name = "NAME=VALUE"
 
+    def __init__(self, example: str) -> None:
+        self._example = example
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
         name, equal, given = str(value).partition("=")
         if not equal or not name.strip() or not given.strip():
-            self.fail(f"{value}: a name, an equal sign and a value are due, as in width=64", param, ctx)
+            self.fail(f"{value}: a name, an equal sign and a value are due, as in {self._example}", param, ctx)
         return name.strip(), given.strip()
 
 
@@ -61,7 +64,7 @@ def overrides_option(command: Command) -> Command:
     return click.option(
         "--set",
         "overrides",
-        type=Override(),
+        type=Pair(example="width=64"),
         multiple=True,
         callback=_collected,
         help="Override a `let`, a parameter, a dimension or a setting; may be given several times.",

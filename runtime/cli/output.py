@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
 import click
 
-from dlc.grammar.diagnostics import Diagnostic
+from dlc.grammar.diagnostics import Diagnostic, Refusal
 from dlc.grammar.render import render_text
 
 
@@ -39,5 +40,20 @@ def write_text(text: str, output: str | None) -> None:
 
 
 def write_bytes(data: bytes, output: str) -> None:
-    """Writes a file beside its place and renames it, so that a crash leaves the last good one."""
-    raise RuntimeError((data, Path(output)))
+    """Writes a file beside its place and renames it, so that a crash leaves the last good one. Raises Refusal."""
+    from dlc.runtime.files import replace_file
+
+    with refusing_to_write(output):
+        replace_file(Path(output), data)
+
+
+@contextmanager
+def refusing_to_write(output: str) -> Generator[None]:
+    """Tells a failure to write `output` as a diagnostic."""
+    from dlc.runtime.errors import CannotWrite
+
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise Refusal(CannotWrite(f"{output} cannot be written: {reason}", None)) from error

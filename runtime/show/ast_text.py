@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import fields
 from typing import Any, cast
 
 from dlc.grammar import ast
@@ -44,10 +43,10 @@ def _parts(value: Any, depth: int) -> Iterator[_Entry]:
         case ast.Name() | ast.Literal():
             return
         case ast.Node():
-            for part in fields(value):
-                held = getattr(value, part.name)
-                if part.name != "span" and held is not None and held != "":
-                    yield part.name, held, depth
+            for name in value.node_fields:
+                held = getattr(value, name)
+                if name != "span" and held is not None and held != "":
+                    yield name, held, depth
         case tuple():
             for item in cast(tuple[Any, ...], value):
                 yield "", item, depth

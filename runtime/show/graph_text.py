@@ -194,7 +194,7 @@ def _statics(op: Op) -> Iterator[str]:
 
 def _weight(weight: Weight) -> str:
     shape = ", ".join(map(str, weight.shape))
-    given = ", ".join(f"{name}={value}" for name, value in weight.init)
+    given = ", ".join(f"{name}={static(getattr(weight.init, name))}" for name in weight.init.fields())
     kept = "" if weight.trainable else " constant"
     return f"{weight.dtype.value}[{shape}] ~ {weight.init.name or 'default'}({given}){kept}"
 

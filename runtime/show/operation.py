@@ -87,7 +87,7 @@ def _static(parameter: StaticParameter) -> str:
 
 def _value(value: Any) -> str:
     if isinstance(value, Init):
-        given = ", ".join(f"{name}={static(held)}" for name, held in zip(value.fields(), value.values(), strict=True) if name in value.given)
+        given = ", ".join(f"{name}={static(getattr(value, name))}" for name in value.fields() if name in value.given)
         return f"{value.name}({given})"
     return static(value)
 

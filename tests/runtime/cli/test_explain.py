@@ -1,7 +1,10 @@
 import json
+from pathlib import Path
 
 from click.testing import CliRunner
 
+import dlc.grammar
+from dlc.runtime.cli.explain import MODULES
 from dlc.runtime.cli.group import commands
 
 
@@ -22,6 +25,16 @@ def test_the_list_holds_codes_of_every_room() -> None:
     assert codes == sorted(codes)
     assert {code[:3] for code in codes} >= {"DL1", "DL2", "DL3", "DL4", "DL5", "DL6", "DL7", "DL8"}
     assert all(line.split(maxsplit=1)[1] for line in lines)
+
+
+def test_no_module_of_errors_is_left_out() -> None:
+    root = Path(dlc.grammar.__file__).parents[1]
+    found = {
+        ".".join(("dlc", *path.relative_to(root).with_suffix("").parts))
+        for room in ("grammar", "compiler", "runtime")
+        for path in (root / room).rglob("errors.py")
+    }
+    assert found == set(MODULES)
 
 
 def test_an_enormous_example_is_cut() -> None:

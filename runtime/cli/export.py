@@ -1,0 +1,89 @@
+"""`dlc export`: a run's model as an ONNX file that was compared with PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dlc.runtime.cli.options import json_option
+from dlc.runtime.cli.output import refusing_to_write, write_json
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from dlc.runtime.infer.verify import Report
+    from dlc.runtime.trained import Trained
+
+
+@click.command("export", short_help="Write a trained model as ONNX.")
+@click.argument("run", metavar="RUN")
+@click.option("-o", "output", metavar="MODEL.onnx", required=True, help="The file to write.")
+@click.option("--model", "name", metavar="NAME", help="Of a run with several instances, the one to export.")
+@click.option("--verify/--no-verify", default=True, help="Compare it with PyTorch first; it is, by default.")
+@json_option("Print what was compared as JSON.")
+def command(run: str, output: str, name: str | None, verify: bool, as_json: bool) -> None:
+    """Write a trained model as ONNX, with the spec's names and its open dimensions.
+
+    Before it is written, onnxruntime's outputs are compared with PyTorch's on random inputs of several sizes.
+    """
+    from dlc.compiler.onnx.emit import save_model
+    from dlc.runtime.build import onnx_model
+    from dlc.runtime.train.run import Run
+    from dlc.runtime.trained import trained_model
+
+    trained = trained_model(Run.open(run), name)
+    built = onnx_model(trained.model, trained.weights)
+    report = _verified(trained, built) if verify else None
+    with refusing_to_write(output):
+        save_model(built, Path(output))
+    if as_json:
+        write_json(_document(trained, output, report))
+    else:
+        click.echo(_told(trained, output, report))
+
+
+def _verified(trained: Trained, built: ir.Model) -> Report:
+    from dlc.compiler.onnx.emit import save_model
+    from dlc.runtime.infer.verify import verify
+
+    with TemporaryDirectory(prefix="dlc-") as folder:
+        path = Path(folder) / "model.onnx"
+        save_model(built, path)
+        return verify(trained.model, trained.weights, path)
+
+
+def _told(trained: Trained, output: str, report: Report | None) -> str:
+    graph = trained.model.graph
+    inputs = ", ".join(f"{name}: {value.type}" for name, value in graph.inputs.items())
+    results = zip(graph.output_names, graph.outputs, strict=True)
+    lines = [f"{output}: {trained.model.name}({inputs}) -> {', '.join(f'{name}: {v.type}' for name, v in results)}"]
+    if report is None:
+        lines.append("not compared with PyTorch")
+    elif report.random:
+        lines.append(f"gives what PyTorch gives in shape, at {_sizes(report)}; its numbers are drawn at random")
+    else:
+        worst = report.worst
+        lines.append(
+            f"gives what PyTorch gives, at {_sizes(report)}; the largest difference is {worst.relative:.1e} of the"
+            f" largest value, in {worst.output}"
+        )
+    return "\n".join(lines)
+
+
+def _sizes(report: Report) -> str:
+    return "; ".join(dict.fromkeys(row.sizes for row in report.rows))
+
+
+def _document(trained: Trained, output: str, report: Report | None) -> dict[str, Any]:
+    document: dict[str, Any] = {"file": output, "model": trained.model.name, "verified": report is not None}
+    if report is not None:
+        document["tolerance"] = report.tolerance
+        document["compared"] = [
+            {"sizes": row.sizes, "output": row.output, "greatest": row.greatest, "relative": row.relative}
+            for row in report.rows
+        ]
+        document["skipped"] = [{"sizes": skipped.sizes, "reason": skipped.reason} for skipped in report.skipped]
+    return document
