@@ -86,11 +86,10 @@ def read_weights(place: str, model: Model) -> dict[str, Array]:
 
 
 def _stored(path: Path) -> dict[str, Array]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors import SafetensorError, numpy
 
     try:
-        tensors: dict[str, Any] = load_file(path)
+        tensors: dict[str, Any] = numpy.load_file(path)  # pyright: ignore[reportUnknownMemberType]
     except OSError as error:
         raise Refusal(NotARun(f"{path} cannot be read: {(error.strerror or str(error)).lower()}", None)) from error
     except SafetensorError as error:
