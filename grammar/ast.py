@@ -1,4 +1,4 @@
-"""The syntax tree: frozen dataclasses, each with the span of the text it was read from.
+"""The syntax tree: frozen nodes, each with the span of the text it was read from.
 
 Spans take part neither in equality nor in `repr`, so that two trees are equal when they say the same.
 """
@@ -6,53 +6,95 @@ Spans take part neither in equality nor in `repr`, so that two trees are equal w
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from inspect import get_annotations
+from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 
 from dlc.grammar.source import Source, Span
 
 
-@dataclass(frozen=True)
+@dataclass_transform(frozen_default=True)
 class Node:
-    span: Span = field(compare=False, repr=False)
+    """What a subclass annotates are its fields, as in a frozen dataclass.
+
+    It is none because defining fifty dataclasses takes longer than to check an ordinary spec.
+    """
+
+    span: Span
+    node_fields: ClassVar[tuple[str, ...]] = ("span",)
+    __match_args__: ClassVar[tuple[str, ...]] = node_fields
+
+    def __init_subclass__(cls) -> None:
+        own = get_annotations(cls)
+        cls.node_fields = cls.__match_args__ = (
+            *cls.node_fields,
+            *(name for name in own if name not in cls.node_fields),
+        )
+
+    if not TYPE_CHECKING:  # to type checkers it takes the fields, in their order or by name
+
+        def __init__(self, *values: Any, **named: Any) -> None:
+            held = self.__dict__
+            held.update(zip(self.node_fields, values, strict=False))
+            held.update(named)
+            for name in self.node_fields[len(values) :]:
+                if name not in held:
+                    held[name] = getattr(type(self), name)
+            if len(held) != len(self.node_fields):
+                raise TypeError(f"{type(self).__name__} has the fields {', '.join(self.node_fields)}")
+
+    def replace(self, **changes: Any) -> Self:
+        """The same node with some fields changed."""
+        return type(self)(**{**self.__dict__, **changes})
+
+    def node_parts(self) -> tuple[Any, ...]:
+        """The values of all fields but the span."""
+        return tuple(self.__dict__[name] for name in self.node_fields if name != "span")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"{type(self).__name__} is frozen")
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and isinstance(other, Node) and self.node_parts() == other.node_parts()
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.node_parts()))
+
+    def __repr__(self) -> str:
+        inner = ", ".join(f"{name}={self.__dict__[name]!r}" for name in self.node_fields if name != "span")
+        return f"{type(self).__name__}({inner})"
 
 
 # --- expressions ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
 class Name(Node):
     id: str
 
 
-@dataclass(frozen=True)
 class Literal(Node):
     """A number, a string, `true`, `false` or `none`."""
 
     value: int | float | str | bool | None
 
 
-@dataclass(frozen=True)
 class EllipsisLiteral(Node):
     """`...`: any number of leading dimensions in a type, the axes in between in an index."""
 
 
-@dataclass(frozen=True)
 class TupleExpr(Node):
     items: tuple[Expr, ...]
 
 
-@dataclass(frozen=True)
 class ListExpr(Node):
     items: tuple[Expr, ...]
 
 
-@dataclass(frozen=True)
 class RecordExpr(Node):
     """`(train=0.8, valid=0.2)`"""
 
     fields: tuple[Argument, ...]
 
 
-@dataclass(frozen=True)
 class Comprehension(Node):
     """`[item for targets in iterable]`; a lone comprehension as a call's argument is one too."""
 
@@ -61,7 +103,6 @@ class Comprehension(Node):
     iterable: Expr
 
 
-@dataclass(frozen=True)
 class Argument(Node):
     """An argument of a call, named or by position, or a field of a record (always named)."""
 
@@ -69,31 +110,26 @@ class Argument(Node):
     value: Expr
 
 
-@dataclass(frozen=True)
 class Call(Node):
     function: Expr
     arguments: tuple[Argument, ...]
 
 
-@dataclass(frozen=True)
 class Slice(Node):
     start: Expr | None
     stop: Expr | None
 
 
-@dataclass(frozen=True)
 class Index(Node):
     value: Expr
     indices: tuple[Expr | Slice, ...]
 
 
-@dataclass(frozen=True)
 class Attribute(Node):
     value: Expr
     name: Name
 
 
-@dataclass(frozen=True)
 class Unary(Node):
     """`-x` or `not x`."""
 
@@ -101,7 +137,6 @@ class Unary(Node):
     operand: Expr
 
 
-@dataclass(frozen=True)
 class Binary(Node):
     """Arithmetic `+ - * / // % @ **`, comparison `== != < <= > >=`, and `and`, `or`."""
 
@@ -110,7 +145,6 @@ class Binary(Node):
     right: Expr
 
 
-@dataclass(frozen=True)
 class Conditional(Node):
     """`then if condition else otherwise`"""
 
@@ -119,7 +153,6 @@ class Conditional(Node):
     otherwise: Expr
 
 
-@dataclass(frozen=True)
 class Pipe(Node):
     """`a -> f -> g(1)`: what flows in, then the stages; at least two parts."""
 
@@ -147,7 +180,6 @@ Expr = (
 # --- types and parameters ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
 class TypeExpr(Node):
     """`float[N, T, d]`, `int[N] < vocab`, `int`, `layer`. Without brackets `dims` is none: a static parameter."""
 
@@ -156,14 +188,12 @@ class TypeExpr(Node):
     below: Expr | None
 
 
-@dataclass(frozen=True)
 class Parameter(Node):
     name: Name
     type: TypeExpr | None
     default: Expr | None
 
 
-@dataclass(frozen=True)
 class Result(Node):
     """One result of a block; without a name when the block gives a single, unnamed one."""
 
@@ -174,7 +204,6 @@ class Result(Node):
 # --- statements -------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
 class Assign(Node):
     """`a, b = value`, in a `train` block also `net = Net() from "runs/base"`."""
 
@@ -183,7 +212,6 @@ class Assign(Node):
     origin: Literal | None = None
 
 
-@dataclass(frozen=True)
 class Update(Node):
     """`net.W := value`"""
 
@@ -191,7 +219,6 @@ class Update(Node):
     value: Expr
 
 
-@dataclass(frozen=True)
 class WeightDecl(Node):
     """`weight W: float[d] ~ normal(0, 1)`, `constant c: float[d] = value`; at most one of the two is given."""
 
@@ -202,23 +229,19 @@ class WeightDecl(Node):
     distribution: Expr | None
 
 
-@dataclass(frozen=True)
 class Return(Node):
     values: tuple[Expr, ...]
 
 
-@dataclass(frozen=True)
 class Require(Node):
     condition: Expr
     message: Expr | None
 
 
-@dataclass(frozen=True)
 class Ensure(Node):
     claim: Expr
 
 
-@dataclass(frozen=True)
 class Minimize(Node):
     """`minimize e over a, b using sgd(lr=0.1)`; `kind` is `minimize` or `maximize`."""
 
@@ -228,20 +251,17 @@ class Minimize(Node):
     using: Expr | None
 
 
-@dataclass(frozen=True)
 class Report(Node):
     name: Name
     value: Expr
 
 
-@dataclass(frozen=True)
 class For(Node):
     targets: tuple[Name, ...]
     iterable: Expr
     body: tuple[Statement, ...]
 
 
-@dataclass(frozen=True)
 class Branch(Node):
     """`if` or `elif` with its condition, or `else` without one."""
 
@@ -249,12 +269,10 @@ class Branch(Node):
     body: tuple[Statement, ...]
 
 
-@dataclass(frozen=True)
 class If(Node):
     branches: tuple[Branch, ...]
 
 
-@dataclass(frozen=True)
 class Collect(Node):
     """`h as hs`"""
 
@@ -262,7 +280,6 @@ class Collect(Node):
     name: Name
 
 
-@dataclass(frozen=True)
 class Loop(Node):
     """`loop 10:` (`sequences` is the count, no targets), `loop t in range(…)`, `loop x_t in xs along 1`."""
 
@@ -279,12 +296,10 @@ Statement = Assign | Update | WeightDecl | Return | Require | Ensure | Minimize 
 # --- declarations -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
 class Language(Node):
     version: Literal
 
 
-@dataclass(frozen=True)
 class Import(Node):
     """`from std.transformer import A, B`; `dots` counts the leading dots."""
 
@@ -293,14 +308,12 @@ class Import(Node):
     names: tuple[Name, ...]
 
 
-@dataclass(frozen=True)
 class Let(Node):
     name: Name
     value: Expr
     doc: str = ""
 
 
-@dataclass(frozen=True)
 class Block(Node):
     """A `block` or a `model`, as `kind` says. `results` is none when nothing is declared."""
 
@@ -312,39 +325,33 @@ class Block(Node):
     doc: str = ""
 
 
-@dataclass(frozen=True)
 class DataField(Node):
     name: Name
     type: TypeExpr
     value: Expr | None
 
 
-@dataclass(frozen=True)
 class Setting(Node):
     name: Name
     value: Expr
 
 
-@dataclass(frozen=True)
 class Augment(Node):
     """`augment:` within `data`: fields bound anew for the training part alone."""
 
     body: tuple[Statement, ...]
 
 
-@dataclass(frozen=True)
 class Data(Node):
     name: Name
     items: tuple[DataField | Setting | Augment, ...]
     doc: str = ""
 
 
-@dataclass(frozen=True)
 class Settings(Node):
     items: tuple[Setting, ...]
 
 
-@dataclass(frozen=True)
 class Phase(Node):
     """`step:`, `evaluate:`, or a procedure such as `sample(n = 16):`; `parameters` is none without brackets."""
 
@@ -353,7 +360,6 @@ class Phase(Node):
     body: tuple[Statement, ...]
 
 
-@dataclass(frozen=True)
 class Train(Node):
     name: Name
     data: Name
@@ -364,7 +370,6 @@ class Train(Node):
 Declaration = Let | Block | Data | Train
 
 
-@dataclass(frozen=True)
 class Comment(Node):
     """A comment with its `#`; `own_line` tells one that stands alone from one behind code."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import replace
 
 from dlc.grammar import ast
 from dlc.grammar.automaton import END, Automaton, DepthError, UnexpectedError
@@ -69,7 +68,7 @@ def parse(source: Source, sink: Sink) -> ast.File:
 
 
 def _read(source: Source, sink: Sink) -> ast.File:
-    layout = Layout(source, sink)
+    layout = Layout(source)
     items: list[_Item] = []
     first = True
     before = len(sink)
@@ -125,7 +124,7 @@ def _documented(item: _Item, comments: list[ast.Comment]) -> _Item:
             break
         lines.append(comment.text.removeprefix("#").removeprefix(" "))
         start = comment.span.start
-    return replace(item, doc="\n".join(reversed(lines))) if lines else item
+    return item.replace(doc="\n".join(reversed(lines))) if lines else item
 
 
 class _Reader:
@@ -149,7 +148,10 @@ class _Reader:
             self._out_of_place(self._lines[0], "a declaration starts at the left margin")
             return None
         for number, line in enumerate(self._lines):
-            if line.level is None or len(self._sink) - self._told >= MAX_MISTAKES:
+            if line.level is None:
+                self._sink.extend([line.mistake] if line.mistake else [])
+                return None
+            if len(self._sink) - self._told >= MAX_MISTAKES:
                 return None
             following = self._lines[number + 1] if number + 1 < len(self._lines) else None
             deeper = following is not None and (following.level is None or following.level > line.level)
@@ -157,8 +159,7 @@ class _Reader:
                 return None
         self._leave(0)
         item = self._automaton.feed(END, "", self._end, self._end)
-        sound = len(self._sink) == self._told and all(line.readable for line in self._lines)
-        return item if sound else None
+        return item if len(self._sink) == self._told else None
 
     # --- bodies -------------------------------------------------------------------------------------------------
 
@@ -177,8 +178,6 @@ class _Reader:
         return all(self._bodies)
 
     def _out_of_place(self, line: Line, advice: str) -> None:
-        if not line.readable:
-            return
         indent = Span(self._source, self._source.text.rfind("\n", 0, line.start) + 1, line.start)
         message = "this line is indented, and no line above opens a body"
         self._sink.add(UnexpectedIndent(message, indent, help=advice))
@@ -200,10 +199,12 @@ class _Reader:
         """Reads a line, or puts a stub in its place; false if none fits."""
         mark = self._automaton.mark()
         self._end = line.end
-        mistake = self._attempt(line, deeper) if line.readable else None
-        if line.readable and mistake is None:
+        told = len(self._sink)
+        mistake = line.mistake or self._attempt(line, deeper)
+        if mistake is None:
             return True
-        if mistake:
+        # What the terminals of the line have been told of comes first, this may only follow from it.
+        if len(self._sink) == told:
             self._sink.add(mistake)
         self._automaton.roll_back(mark)
         word = self._first_word(line)

@@ -3,16 +3,15 @@
 import gc
 import sys
 import time
-from dataclasses import fields, is_dataclass
 from typing import Any
 
 import pytest
 
-from dlc.grammar.ast import Block, Let, ListExpr, Pipe
+from dlc.grammar.ast import Block, Let, ListExpr, Node, Pipe
 from dlc.grammar.diagnostics import Sink
 from dlc.grammar.errors import MAX_BRACKETS, MAX_CHARACTERS, MAX_DEPTH, MAX_DIGITS, MAX_INDENTATION, MAX_MISTAKES
 from dlc.grammar.parse import parse
-from dlc.grammar.source import Source, Span
+from dlc.grammar.source import Source
 
 
 def read(text: str) -> tuple[Any, list[str]]:
@@ -24,8 +23,8 @@ def read(text: str) -> tuple[Any, list[str]]:
 def depth(node: Any) -> int:
     if isinstance(node, tuple):
         return max(map(depth, node), default=0)
-    if is_dataclass(node) and not isinstance(node, Span | Source):
-        return 1 + max((depth(getattr(node, field.name)) for field in fields(node)), default=0)
+    if isinstance(node, Node):
+        return 1 + max((depth(part) for part in node.node_parts()), default=0)
     return 0
 
 
