@@ -1,0 +1,175 @@
+"""`csv(path, delimiter=",")`: a table of numbers as text, whose first line names the columns."""
+
+from __future__ import annotations
+
+import csv
+import keyword
+import math
+import re
+from collections.abc import Collection, Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from dlc.compiler.program import Schema
+from dlc.compiler.types import DType, Tensor
+from dlc.grammar.diagnostics import Refusal
+from dlc.runtime.data.source import FileSource, Table
+from dlc.runtime.errors import BadHeader, NotANumber, RaggedRow, SourceArguments, UnreadableData
+
+# So many rows decide whether a column is of whole numbers; the rest is held to it when the data is loaded.
+_SURVEYED = 10_000
+_RESERVED = frozenset(["and", "elif", "else", "false", "for", "if", "in", "none", "not", "or", "return", "true"])
+_SHOWN = 30
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A row of data, counted from 1 without the header, and the line that it ends on."""
+
+    number: int
+    line: int
+    cells: list[str]
+
+
+@dataclass(frozen=True)
+class Csv(FileSource):
+    """The columns of a file: int where all cells are whole numbers, else float."""
+
+    delimiter: str = ","
+
+    def schema(self) -> Schema:
+        with self._rows() as (names, rows):
+            whole = [True] * len(names)
+            for row in islice(rows, _SURVEYED):
+                for column, cell in enumerate(row.cells):
+                    whole[column] = whole[column] and _whole(cell) is not None
+        types = (DType.INT if is_whole else DType.FLOAT for is_whole in whole)
+        return Schema({name: Tensor.of(dtype=dtype) for name, dtype in zip(names, types, strict=True)})
+
+    def load(self, columns: Collection[str]) -> Table:
+        import numpy as np
+
+        schema = self.schema()
+        values: dict[str, list[float]] = {name: [] for name in columns}
+        lines: list[int] = []
+        with self._rows() as (names, rows):
+            readers = [(values[name].append, names.index(name), schema.columns[name].dtype) for name in values]
+            for row in rows:
+                lines.append(row.line)
+                for append, column, dtype in readers:
+                    cell = row.cells[column]
+                    number = _whole(cell) if dtype is DType.INT else _number(cell)
+                    if number is None:
+                        raise self._refused(row, names[column], cell, dtype)
+                    append(number)
+        if not lines:
+            raise Refusal(UnreadableData(f"{self.path} has a header and no rows", self.span))
+        arrays = {
+            name: np.array(numbers, np.int64 if schema.columns[name].dtype is DType.INT else np.float64)
+            for name, numbers in values.items()
+        }
+        return Table(arrays, len(lines), lambda index: f"row {index + 1} (line {lines[index]})")
+
+    @contextmanager
+    def _rows(self) -> Generator[tuple[list[str], Iterator[_Row]], None, None]:
+        """The columns' names, and the rows, each as wide as the header."""
+        if len(self.delimiter) != 1 or self.delimiter in '"\r\n':
+            raise Refusal(SourceArguments("`csv` takes a single character as `delimiter`", self.span))
+        path = self.require_file()
+        try:
+            with open(path, encoding="utf-8-sig", newline="") as file:
+                reader = csv.reader(file, delimiter=self.delimiter, strict=True)
+                header = next((row for row in reader if row), None)
+                if header is None:
+                    raise Refusal(UnreadableData(f"{self.path} is empty", self.span))
+                yield self._names(header), self._even(reader, len(header))
+        except OSError as error:
+            raise self.cannot_open(error) from error
+        except UnicodeDecodeError as error:
+            raise Refusal(UnreadableData(f"{self.path} is not text in UTF-8", self.span)) from error
+        except csv.Error as error:
+            raise Refusal(UnreadableData(f"{self.path} is no table: {error}", self.span)) from error
+
+    def _even(self, reader: Any, width: int) -> Iterator[_Row]:
+        number = 0
+        cells: list[str]
+        for cells in reader:
+            if not cells:
+                continue
+            number += 1
+            line: int = reader.line_num
+            if len(cells) != width:
+                raise Refusal(
+                    RaggedRow(
+                        f"row {number} (line {line}) of {self.path} has {_cells(len(cells))}, "
+                        f"and its header names {width}",
+                        self.span,
+                        notes=(f"the row is {_shortened(self.delimiter.join(cells))}",),
+                    )
+                )
+            yield _Row(number, line, cells)
+
+    def _names(self, header: list[str]) -> list[str]:
+        if all(_number(cell) is not None for cell in header):
+            raise Refusal(
+                BadHeader(
+                    f"the first line of {self.path} holds numbers, and the names of the columns are due",
+                    self.span,
+                    notes=(f"the line is {_shortened(self.delimiter.join(header))}",),
+                    help="put a line with a name for each column before it",
+                )
+            )
+        names: list[str] = []
+        for position, cell in enumerate(header):
+            name = identifier(cell)
+            if not name:
+                raise Refusal(BadHeader(f"column {position + 1} of {self.path} has no name", self.span))
+            if name in names:
+                first = header[names.index(name)]
+                which = f"two columns `{name}`" if first == cell else f"`{first}` and `{cell}`, both read as `{name}`"
+                raise Refusal(BadHeader(f"{self.path} has {which}", self.span))
+            names.append(name)
+        return names
+
+    def _refused(self, row: _Row, column: str, cell: str, dtype: DType) -> Refusal:
+        found = f"holds `{_shortened(cell.strip())}`" if cell.strip() else "is empty"
+        due, help = "a number", None
+        if dtype is DType.INT and _number(cell) is not None:
+            due = "a whole number"
+            help = f"the first {_SURVEYED:,} rows hold whole numbers; write the first as 1.0 for a column of floats"
+        message = f"row {row.number} (line {row.line}), column `{column}` of {self.path} {found}, and {due} is due"
+        return Refusal(NotANumber(message, self.span, help=help))
+
+
+def identifier(text: str) -> str:
+    """A column's name as a name in DL: every run of other characters becomes an underscore."""
+    name = re.sub(r"[^0-9A-Za-z_]+", "_", text.strip()).strip("_")
+    if name[:1].isdigit():
+        name = f"_{name}"
+    return f"{name}_" if name in _RESERVED or keyword.iskeyword(name) else name
+
+
+def _number(cell: str) -> float | None:
+    try:
+        value = float(cell)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and "_" not in cell else None
+
+
+def _whole(cell: str) -> int | None:
+    try:
+        value = int(cell)
+    except ValueError:
+        return None
+    return value if -(2**63) <= value < 2**63 and "_" not in cell else None
+
+
+def _cells(count: int) -> str:
+    return "1 cell" if count == 1 else f"{count} cells"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
