@@ -31,6 +31,7 @@ def _split(text: str, indent: str) -> list[str]:
     expression = text[head.end() :]
     if not text.startswith("def "):
         parts = _at_operators(expression)
+        parts = parts if len(parts) > 1 else _at_methods(expression)
         if len(parts) > 1:
             inner = [line for part in parts for line in _split(part, indent + INDENT)]
             return [f"{indent}{head.group()}(", *inner, f"{indent})"]
@@ -47,11 +48,10 @@ def _split(text: str, indent: str) -> list[str]:
 def _inside(body: str, indent: str) -> list[str]:
     """What stands between two brackets that open and close on lines of their own."""
     items = _at_commas(body)
-    if len(items) == 1 and not body.rstrip().endswith(","):
-        parts = _at_operators(body)
+    clauses = _at_words(body, ("for",))
+    if len(clauses) > 1 or (len(items) == 1 and not body.endswith(",")):
+        parts = clauses if len(clauses) > 1 else _at_operators(body)
         return [line for part in parts for line in _split(part, indent)]
-    if " for " in body and len(_at_words(body, ("for",))) > 1:
-        return [line for part in _at_words(body, ("for",)) for line in _split(part, indent)]
     laid: list[str] = []
     for item in items:
         *before, last = _split(item, indent)
@@ -113,6 +113,15 @@ def _at_operators(text: str) -> list[str]:
         if len(parts) > 1:
             return parts
     return [text]
+
+
+def _at_methods(text: str) -> list[str]:
+    """A chain of methods, each behind the dot; whole if there is but one that is called on the result of a call."""
+    outside = [place for place, _ in _outside(text)]
+    cuts = [place for place in outside if text[place] == "." and text[place - 1] in ")]"]
+    if len(cuts) < 2:
+        return [text]
+    return [text[left:right] for left, right in pairwise([0, *cuts, len(text)])]
 
 
 def _at_words(text: str, words: tuple[str, ...]) -> list[str]:

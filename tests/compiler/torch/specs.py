@@ -8,6 +8,7 @@ from textwrap import dedent
 from typing import Any
 
 import torch
+
 from dlc.compiler.dim import Dim
 from dlc.compiler.elaborate import elaborate
 from dlc.compiler.graph import Graph

@@ -41,9 +41,8 @@ def test_a_turn_may_have_several_statements() -> None:
 
 
 def test_what_flows_into_the_first_turn_is_bound_before_the_loop() -> None:
-    text = net("for layer in layers:\n                h = layer(h)\n            return h", f"{LISTS}\n            h = x")
-    source = body(emitted(text))
-    assert "for layer in self.layers:" in source
+    text = net("h = x\n            for layer in layers:\n                h = layer(h)\n            return h", LISTS)
+    assert body(emitted(text)) == "h = x\nfor layer in self.layers:\n    h = layer(h)\nreturn h"
     made = module(text)
     x = torch.randn(2, 4)
     torch.testing.assert_close(made(x), made.layers[2](made.layers[1](made.layers[0](x))))
@@ -61,9 +60,7 @@ def test_two_lists_are_walked_together() -> None:
 
 
 def test_a_part_of_a_list_is_a_slice() -> None:
-    text = net(
-        "for i in range(2):\n                x = layers[i](x)\n            return layers[2](x) * 2 + x", LISTS
-    )
+    text = net("for i in range(2):\n                x = layers[i](x)\n            return layers[2](x) * 2 + x", LISTS)
     source = body(emitted(text))
     assert source.startswith("for layer in self.layers[:2]:\n    x = layer(x)")
 
@@ -72,9 +69,7 @@ def test_lists_in_lists_are_loops_in_loops() -> None:
     lists = "stages = [[Layer() for i in range(2)] for j in range(3)]"
     loops = "for stage in stages:\n                for layer in stage:\n                    x = layer(x)"
     text = net(f"{loops}\n            return x", lists)
-    assert body(emitted(text)) == (
-        "for stage in self.stages:\n    for layer in stage:\n        x = layer(x)\nreturn x"
-    )
+    assert body(emitted(text)) == ("for stage in self.stages:\n    for layer in stage:\n        x = layer(x)\nreturn x")
     made = module(text)
     expected = x = torch.randn(2, 4)
     for stage in made.stages:
@@ -101,5 +96,6 @@ def test_turns_that_differ_are_no_loop() -> None:
 
 
 def test_results_of_all_turns_are_kept_apart() -> None:
-    text = net("a = layers[0](x)\n            b = layers[1](x)\n            c = layers[2](x)\n            return a + b * c", LISTS)
+    calls = "\n            ".join(f"{name} = layers[{place}](x)" for place, name in enumerate("abc"))
+    text = net(f"{calls}\n            return a + b * c", LISTS)
     assert "for " not in body(emitted(text))
