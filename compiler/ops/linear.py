@@ -160,8 +160,10 @@ class Embedding(Op):
 
 
 class Prelu(Op):
-    """x where it is positive, a learned multiple of x elsewhere; `channels` learns one for each along axis 1.
-    He et al., 2015."""
+    """x where it is positive, a learned multiple of x elsewhere. He et al., 2015.
+
+    `channels` learns one for each channel, along axis 1.
+    """
 
     channels: bool = False
     examples = (Example("N T", gives="N T"), Example("N 4 H W", channels=True, gives="N 4 H W"))

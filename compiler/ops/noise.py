@@ -41,8 +41,7 @@ class Dropout(Dropping):
 
 
 class SpatialDropout(Dropping):
-    """Drops each channel of [N, C, T], [N, C, H, W] or [N, C, D, H, W] with probability `p` in training.
-    Tompson et al., 2015."""
+    """Drops each channel (axis 1) with probability `p` in training. Tompson et al., 2015."""
 
     examples = (Example("N C T", gives="N C T"), Example("N C H W", p=0.1, gives="N C H W"))
 
@@ -60,8 +59,10 @@ class SpatialDropout(Dropping):
 
 
 class DropPath(Dropping):
-    """Drops each example (axis 0) with probability `p` in training, so that a residual branch is left out.
-    Huang et al., 2016."""
+    """Drops each example (axis 0) with probability `p` in training. Huang et al., 2016.
+
+    At the end of a residual branch it leaves out the branch.
+    """
 
     examples = (Example("N T 4", p=0.2, gives="N T 4"), Example("N", gives="N"))
 

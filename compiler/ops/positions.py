@@ -23,29 +23,26 @@ def rope(x, base=10000.0, offset=0, interleaved=False):
     cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
     a, b = (x[..., 0::2], x[..., 1::2]) if interleaved else x.chunk(2, dim=-1)
     turned = a * cos - b * sin, a * sin + b * cos
-    return torch.stack(turned, dim=-1).flatten(-2) if interleaved else torch.cat(turned, dim=-1)
-'''
+    return torch.stack(turned, dim=-1).flatten(-2) if interleaved else torch.cat(turned, dim=-1)'''
 _SINUSOID = '''\
 def sinusoid(length, width, base=10000.0, dtype=None, device=None):
     """Sines and cosines of the position, at wavelengths from 2 pi to 2 pi times the base."""
     rate = base ** (-torch.arange(0, width, 2, device=device) / width)
     angle = torch.arange(length, device=device)[:, None] * rate
-    return torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(-2).to(dtype or torch.get_default_dtype())
-'''
+    return torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(-2).to(dtype or torch.get_default_dtype())'''
 _ALIBI = '''\
 def alibi(slopes, length, dtype=None, device=None):
     """What to add to the scores of each head: minus its slope for each step of distance."""
     place = torch.arange(length, device=device)
     slopes = torch.tensor(slopes, dtype=dtype or torch.get_default_dtype(), device=device)
-    return -slopes[:, None, None] * (place[:, None] - place).abs()
-'''
+    return -slopes[:, None, None] * (place[:, None] - place).abs()'''
 
 
 class Rope(Op):
-    """Rotary positions: turns pairs of the last axis by angles that grow with the position, the axis before it.
-    Su et al., 2021.
+    """Rotary positions: turns pairs of the last axis by angles that grow with the position. Su et al., 2021.
 
-    Element i is paired with i + e/2, or, if `interleaved`, with its neighbour. The first position is `offset`.
+    The axis before the last is that of positions, the first of which is `offset`. Element i of a row of e is paired
+    with element i + e/2, or, if `interleaved`, with its neighbour.
     """
 
     base: PositiveFloat = 10000.0
