@@ -28,11 +28,15 @@ Chain = tuple["Chain | None", Any]
 
 
 class Builder:
-    """Makes nodes. Mistakes within a terminal go to the sink; the node stands for what was meant."""
+    """Makes the nodes of one declaration, which `doc` documents.
 
-    def __init__(self, source: Source, sink: Sink) -> None:
+    Mistakes within a terminal go to the sink; the node stands for what was meant.
+    """
+
+    def __init__(self, source: Source, sink: Sink, doc: str = "") -> None:
         self._source = source
         self._sink = sink
+        self._doc = doc
 
     def _span(self, start: int, end: int) -> Span:
         return Span(self._source, start, end)
@@ -112,7 +116,7 @@ class Builder:
         return sum(1 if isinstance(dot, str) else 3 for dot in dots)
 
     def let(self, span: Span, name: Name, value: Expr) -> ast.Let:
-        return ast.Let(span, name, value)
+        return ast.Let(span, name, value, self._doc)
 
     def block(
         self,
@@ -123,7 +127,7 @@ class Builder:
         results: tuple[ast.Result, ...] | None,
         body: tuple[ast.Statement, ...],
     ) -> ast.Block:
-        return ast.Block(span, kind, name, parameters, results, body)
+        return ast.Block(span, kind, name, parameters, results, body, self._doc)
 
     def parameter(self, span: Span, name: Name, type_: ast.TypeExpr | None, default: Expr | None) -> ast.Parameter:
         return ast.Parameter(span, name, type_, default)
@@ -135,7 +139,7 @@ class Builder:
         return ast.Result(span, name, type_)
 
     def data(self, span: Span, name: Name, items: Chain) -> ast.Data:
-        return ast.Data(span, name, _unchained(items))
+        return ast.Data(span, name, _unchained(items), self._doc)
 
     def data_field(self, span: Span, name: Name, type_: ast.TypeExpr, value: Expr | None) -> ast.DataField:
         return ast.DataField(span, name, type_, value)
@@ -147,7 +151,7 @@ class Builder:
         return ast.Augment(span, body)
 
     def train(self, span: Span, name: Name, data: Name, items: Chain) -> ast.Train:
-        return ast.Train(span, name, data, _unchained(items))
+        return ast.Train(span, name, data, _unchained(items), self._doc)
 
     def settings(self, span: Span, _word: str, items: Chain) -> ast.Settings:
         return ast.Settings(span, _unchained(items))

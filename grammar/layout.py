@@ -1,7 +1,7 @@
 """The lines of a spec: where each logical line starts and ends, how deep it is indented, and the comments.
 
 A logical line goes on over line breaks inside brackets, and where the next line starts with `->`. What is wrong with
-brackets, strings and indentation is told here, and the line marked, so that the parser need not speak of it again.
+brackets, strings and indentation is found here, so that the parser need not look into such a line.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dlc.grammar.ast import Comment
-from dlc.grammar.diagnostics import Diagnostic, Label, Sink
+from dlc.grammar.diagnostics import Diagnostic, Label
 from dlc.grammar.errors import (
     MAX_BRACKETS,
     MAX_INDENTATION,
-    MAX_MISTAKES,
     BracketsTooDeep,
     InconsistentDedent,
     IndentationTooDeep,
@@ -49,32 +48,30 @@ _MAX_SEARCHES = 10
 class Line:
     """A logical line from its first character to its last, comments behind it left out.
 
-    level: how many bodies it stands in; none if its indentation fits nothing. readable: false if a mistake in it has
-    been told already.
+    level: how many bodies it stands in; none if its indentation, or that of a line above, fits nothing. mistake: what
+    is wrong with it, told or not told by whoever reads it; none if it can be read.
     """
 
     start: int
     end: int
     level: int | None
-    readable: bool
+    mistake: Diagnostic | None
 
 
 class Layout:
     """The logical lines of a source, read one at a time, and the comments passed so far.
 
-    hopeless: the lines end early, because too much is wrong with them.
+    hopeless: the lines end early, because too many brackets are not closed.
     """
 
-    def __init__(self, source: Source, sink: Sink) -> None:
+    def __init__(self, source: Source) -> None:
         self.comments: list[Comment] = []
         self.hopeless = False
         self._source = source
         self._text = source.text
-        self._sink = sink
         self._indents = [""]
         self._lost = False
         self._searches = 0
-        self._told = 0
 
     def lines(self) -> Iterator[Line]:
         text = self._text
@@ -86,35 +83,33 @@ class Layout:
                 position = blank.end()
                 continue
             start = _end(_INDENTATION, text, position)
-            level = self._level(text[position:start].rpartition("\f")[2], start)
-            line, position = self._line(start, level)
-            yield line
+            level, misfit = self._level(text[position:start].rpartition("\f")[2], start)
+            end, position, mistake = self._line(start)
+            yield Line(start, end, level, misfit or mistake)
 
     # --- indentation --------------------------------------------------------------------------------------------
 
-    def _level(self, indent: str, start: int) -> int | None:
+    def _level(self, indent: str, start: int) -> tuple[int | None, Diagnostic | None]:
         """How deep a line with this indentation stands. Once one fits nothing, none does until the margin."""
         known = self._indents
         if not indent:
             del known[1:]
             self._lost = False
         elif self._lost:
-            return None
+            return None, None
         elif indent in known:
             del known[known.index(indent) + 1 :]
         elif not indent.startswith(known[-1]):
-            return self._lose(self._misfit(indent, start))
+            self._lost = True
+            return None, self._misfit(indent, start)
         elif len(known) > MAX_INDENTATION:
             span = self._span(start - len(indent), start)
             message = f"bodies nest more than {MAX_INDENTATION} deep"
-            return self._lose(IndentationTooDeep(message, span, help="move the inner ones to a block of their own"))
+            self._lost = True
+            return None, IndentationTooDeep(message, span, help="move the inner ones to a block of their own")
         else:
             known.append(indent)
-        return len(known) - 1
-
-    def _lose(self, mistake: Diagnostic) -> None:
-        self._lost = True
-        self._tell(mistake)
+        return len(known) - 1, None
 
     def _misfit(self, indent: str, start: int) -> Diagnostic:
         span = self._span(start - len(indent), start)
@@ -128,8 +123,8 @@ class Layout:
 
     # --- one logical line ---------------------------------------------------------------------------------------
 
-    def _line(self, start: int, level: int | None) -> tuple[Line, int]:
-        """The logical line that starts at `start`, and where the next one begins."""
+    def _line(self, start: int) -> tuple[int, int, Diagnostic | None]:
+        """Where the logical line from `start` ends, where the next one begins, and what is wrong with this one."""
         text = self._text
         brackets: list[int] = []
         mistake: Diagnostic | None = None
@@ -154,14 +149,12 @@ class Layout:
             mistake = mistake or found
             if mistake and (first == "\\" or isinstance(found, UnterminatedString | BracketsTooDeep)):
                 whole = bool(brackets) or not isinstance(found, UnterminatedString)
-                return self._give_up(mistake, start, at, level, whole=whole)
+                return self._give_up(mistake, at, whole=whole)
         if brackets:
             # A bracket that is not closed takes the closing one of the bracket around it: the outermost is left open.
             mistake = mistake or self._unclosed(brackets[0])
-            return self._give_up(mistake, start, brackets[0], level, whole=True)
-        if mistake:
-            self._tell(mistake)
-        return Line(start, end, level, mistake is None), self._next_line(end)
+            return self._give_up(mistake, brackets[0], whole=True)
+        return end, self._next_line(end), mistake
 
     def _bracket(self, first: str, at: int, brackets: list[int]) -> Diagnostic | None:
         """Keeps count of the open brackets; what is wrong with this one."""
@@ -207,24 +200,22 @@ class Layout:
 
     def _unclosed(self, at: int) -> Diagnostic:
         self._searches += 1
+        self.hopeless = self._searches >= _MAX_SEARCHES
         bracket = self._text[at]
         advice = f"close it with `{_PAIRS[bracket]}`"
         return UnclosedBracket(f"`{bracket}` is never closed", self._span(at, at + 1), help=advice)
 
-    def _give_up(
-        self, mistake: Diagnostic, start: int, at: int, level: int | None, *, whole: bool
-    ) -> tuple[Line, int]:
+    def _give_up(self, mistake: Diagnostic, at: int, *, whole: bool) -> tuple[int, int, Diagnostic]:
         """Leaves out a line whose end cannot be known.
 
         whole: with all lines up to one that is indented as this one is, or one around it; else to its line break.
         """
-        self._tell(mistake)
         position = self._next_line(max(at, mistake.span.end - 1 if mistake.span else at))
         if whole:
             position = self._next_sibling(position)
         while self.comments and self.comments[-1].span.start >= position:
             self.comments.pop()
-        return Line(start, max(start, at), level, False), position
+        return at, position, mistake
 
     def _next_sibling(self, position: int) -> int:
         """From a line on, the first that is indented like one that is open, with the comments above it."""
@@ -245,11 +236,6 @@ class Layout:
 
     def _next_line(self, position: int) -> int:
         return self._text.find("\n", position) + 1 or len(self._text)
-
-    def _tell(self, mistake: Diagnostic) -> None:
-        self._sink.add(mistake)
-        self._told += 1
-        self.hopeless = self._told >= MAX_MISTAKES or self._searches >= _MAX_SEARCHES
 
     def _comment(self, start: int, end: int) -> None:
         line = self._text.rfind("\n", 0, start) + 1

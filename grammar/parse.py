@@ -73,11 +73,12 @@ def _read(source: Source, sink: Sink) -> ast.File:
     first = True
     before = len(sink)
     for lines in _declarations(layout):
-        item = _Reader(source, sink, lines).read()
+        doc = _documentation(source.text, lines[0].start, layout.comments)
+        item = _Reader(source, sink, lines, doc).read()
         if isinstance(item, ast.Language):
             item = _pinned(item, first, sink)
         if item is not None:
-            items.append(_documented(item, layout.comments))
+            items.append(item)
         first = False
         if len(sink) - before >= MAX_MISTAKES or layout.hopeless:
             end = max([lines[-1].end, *(told.span.end for told in sink if told.span and told.span.source is source)])
@@ -111,12 +112,8 @@ def _pinned(item: ast.Language, first: bool, sink: Sink) -> ast.Language | None:
     return None
 
 
-def _documented(item: _Item, comments: list[ast.Comment]) -> _Item:
-    """The declaration with the comments directly above it as its documentation."""
-    if isinstance(item, ast.Language | ast.Import):
-        return item
-    text = item.span.source.text
-    start = item.span.start
+def _documentation(text: str, start: int, comments: list[ast.Comment]) -> str:
+    """The comments directly above a place at the margin."""
     lines: list[str] = []
     for comment in reversed(comments[: bisect_left(comments, start, key=lambda comment: comment.span.start)]):
         at_margin = comment.span.start == 0 or text[comment.span.start - 1] in "\n\ufeff"
@@ -124,17 +121,17 @@ def _documented(item: _Item, comments: list[ast.Comment]) -> _Item:
             break
         lines.append(comment.text.removeprefix("#").removeprefix(" "))
         start = comment.span.start
-    return item.replace(doc="\n".join(reversed(lines))) if lines else item
+    return "\n".join(reversed(lines))
 
 
 class _Reader:
     """Reads the lines of one declaration."""
 
-    def __init__(self, source: Source, sink: Sink, lines: list[Line]) -> None:
+    def __init__(self, source: Source, sink: Sink, lines: list[Line], doc: str) -> None:
         self._source = source
         self._sink = sink
         self._lines = lines
-        self._builder = Builder(source, sink)
+        self._builder = Builder(source, sink, doc)
         self._automaton = Automaton(self._builder.make)
         # For each body that is open whether the automaton knows of it; it does not of one that opens out of place.
         self._bodies: list[bool] = []
