@@ -51,7 +51,11 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """A model from outside. `lines` maps the names of its nodes to `file:line` in the spec."""
+    """A model from outside.
+
+    lines: the names of its nodes and of their results, which fused nodes are called by, to `file:line` in the spec.
+    external: the files beside it that hold weights.
+    """
 
     spec: str
     inputs: tuple[Port, ...]
@@ -117,10 +121,11 @@ def _describe(model: onnx.ModelProto) -> Description:
             for check in checks
         ),
         {
-            node.name: entry.value
+            name: entry.value
             for node in model.graph.node
             for entry in node.metadata_props
             if entry.key == metadata.LINE
+            for name in (node.name, *node.output)
         },
         tuple(
             entry.value for tensor in _stored(model.graph) for entry in tensor.external_data if entry.key == "location"

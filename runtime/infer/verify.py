@@ -135,7 +135,7 @@ class _Comparison:
         rows = [Difference(str(sizes), name, *distance(actual[name], expected[name], self.random)) for name in expected]
         self.rows += rows
         worst = max(rows, key=lambda row: row.relative)
-        if not worst.relative <= tolerance:
+        if worst.relative > tolerance:
             node = first_difference(self._graph, weights, inputs, tolerance)
             raise Refusal(self._differs(worst, node))
 
@@ -161,7 +161,7 @@ def distance(actual: Array, expected: Array, shapes_alone: bool = False) -> tupl
         return 0.0, 0.0
     left, right = actual.astype(np.float64), expected.astype(np.float64)
     finite = np.isfinite(right)
-    if not np.array_equal(left[~finite], right[~finite], equal_nan=True):
+    if not np.array_equal(left[~finite], right[~finite], equal_nan=True) or not np.isfinite(left[finite]).all():
         return np.inf, np.inf
     greatest = float(np.abs(left[finite] - right[finite]).max(initial=0.0))
     largest = float(np.abs(right[finite]).max(initial=0.0))
@@ -203,7 +203,7 @@ def _differs_at(
         if not all(isinstance(diagnostic, RunFailed) for diagnostic in refusal.diagnostics):
             raise
         return True
-    return any(not distance(actual[name], expected[name])[1] <= tolerance for name in names)
+    return any(distance(actual[name], expected[name])[1] > tolerance for name in names)
 
 
 def _run(graph: Graph, weights: Mapping[str, Array], inputs: Mapping[str, Array]) -> dict[str, Array]:

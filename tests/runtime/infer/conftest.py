@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from dlc.compiler.program import Model
 from dlc.runtime.spec import read_spec
 

@@ -1,0 +1,204 @@
+"""Sessions: what is opened, and which inputs are taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from dlc.compiler.onnx import emit
+from dlc.compiler.onnx.emit import build_model, save_model
+from dlc.compiler.program import Model
+from dlc.compiler.weights import draw_weights
+from dlc.grammar.diagnostics import Diagnostic, Refusal
+from dlc.runtime.infer import errors
+from dlc.runtime.infer.session import Session
+
+Read = Callable[..., Model]
+
+SCORES = """
+model Scores(tokens: int[N, T] < vocab, mask: float[N, T], wide: float[2*T - 1, 3], vocab = 5)
+        -> (scores: float[N, T], total: float[]):
+    require T <= 6, "a sequence may not be longer than 6"
+    embed = embedding(vocab, 1)
+    scores = squeeze(embed(tokens), axis=2) * mask
+    return scores, sum(wide)
+"""
+
+
+@pytest.fixture
+def export(model: Read, tmp_path: Path) -> Callable[[str], Path]:
+    def write(text: str) -> Path:
+        spec = model(text)
+        path = tmp_path / "model.onnx"
+        save_model(build_model(spec.graph, draw_weights(spec.graph.weights(), 0)), path)
+        return path
+
+    return write
+
+
+def fitting() -> dict[str, Any]:
+    return {
+        "tokens": np.array([[0, 4, 2]]),
+        "mask": np.ones((1, 3), np.float32),
+        "wide": np.ones((5, 3), np.float32),
+    }
+
+
+def refused(path: Path, **changes: Any) -> list[Diagnostic]:
+    given = {name: value for name, value in (fitting() | changes).items() if value is not None}
+    with pytest.raises(Refusal) as caught:
+        Session(path, threads=1).call(given)
+    return list(caught.value.diagnostics)
+
+
+def test_a_model_tells_its_inputs_and_computes_its_outputs(export: Callable[[str], Path]) -> None:
+    session = Session(export(SCORES), threads=1)
+    assert session.name == "Scores"
+    assert [(port.name, str(port)) for port in session.inputs] == [
+        ("tokens", "int[N, T] < 5"),
+        ("mask", "float[N, T]"),
+        ("wide", "float[2*T - 1, 3]"),
+    ]
+    assert [port.name for port in session.outputs] == ["scores", "total"]
+    results = session.run(**fitting())
+    embedding = onnx.load(export(SCORES)).graph.initializer
+    (weight,) = (onnx.numpy_helper.to_array(tensor) for tensor in embedding if tensor.name == "embed.weight")
+    np.testing.assert_allclose(results["scores"], weight[[[0, 4, 2]], 0], rtol=1e-6)
+    assert results["total"] == 15
+
+
+def test_lists_and_safe_casts_are_taken(export: Callable[[str], Path]) -> None:
+    session = Session(export(SCORES), threads=1)
+    given = fitting()
+    given["tokens"] = given["tokens"].astype(np.int32)
+    given["mask"] = [[1, 1.0, 1]]
+    np.testing.assert_array_equal(session.run(**given)["scores"], session.run(**fitting())["scores"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "words"),
+    [
+        ({"mask": None, "maks": [[1, 1, 1]]}, errors.UnknownInput, "no input `maks`"),
+        ({"mask": None}, errors.UnknownInput, "`mask` is missing"),
+        ({"mask": np.ones((1, 3))}, errors.InputType, "`mask` is float64"),
+        ({"tokens": np.ones((1, 3), np.float32)}, errors.InputType, "`tokens` is float32"),
+        ({"mask": np.ones(3, np.float32)}, errors.InputShape, "`mask` has 1 axis, and 2 are due"),
+        ({"mask": np.ones((1, 4), np.float32)}, errors.InputShape, "4 along axis 1, and T, which is 3, is due"),
+        ({"wide": np.ones((5, 4), np.float32)}, errors.InputShape, "4 along axis 1, and 3 is due"),
+        ({"wide": np.ones((6, 3), np.float32)}, errors.InputShape, "and 2*T - 1, which is 5, is due"),
+        ({"tokens": np.array([[0, 5, 2]])}, errors.InputRange, "`tokens` holds 5"),
+        ({"tokens": np.array([[0, -1, 2]])}, errors.InputRange, "`tokens` holds -1"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    export: Callable[[str], Path], changes: dict[str, Any], kind: type[Diagnostic], words: str
+) -> None:
+    (found,) = refused(export(SCORES), **changes)
+    assert type(found) is kind
+    assert words in found.message
+
+
+def test_the_nearest_name_is_suggested(export: Callable[[str], Path]) -> None:
+    (found,) = refused(export(SCORES), mask=None, maks=[[1, 1, 1]])
+    assert found.help == "did you mean `mask`?"
+
+
+def test_a_requirement_of_the_spec_is_checked(export: Callable[[str], Path]) -> None:
+    long = {
+        "tokens": np.zeros((1, 7), np.int64),
+        "mask": np.ones((1, 7), np.float32),
+        "wide": np.ones((13, 3), np.float32),
+    }
+    (found,) = refused(export(SCORES), **long)
+    assert type(found) is errors.RequirementFailed
+    assert found.message == "a sequence may not be longer than 6"
+    assert "spec.dl:4: T <= 6" in found.notes[0]
+
+
+def test_a_symbol_within_an_expression_alone_is_solved_for(export: Callable[[str], Path]) -> None:
+    text = 'model M(x: float[2*T - 1]) -> (y: float[2*T - 1]):\n    require T <= 3, "too long"\n    return relu(x)\n'
+    session = Session(export(text), threads=1)
+    assert session.run(x=np.ones(5, np.float32))["y"].shape == (5,)
+    with pytest.raises(Refusal, match="too long"):
+        session.run(x=np.ones(7, np.float32))
+
+
+def damaged(path: Path, change: Callable[[onnx.ModelProto], None]) -> Path:
+    made = onnx.load(path)
+    change(made)
+    onnx.save(made, path)
+    return path
+
+
+def foreign(made: onnx.ModelProto) -> None:
+    made.producer_name = "pytorch"
+
+
+def undescribed(made: onnx.ModelProto) -> None:
+    del made.metadata_props[:]
+
+
+def hostile(made: onnx.ModelProto) -> None:
+    made.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "__import__('os').system('true')"
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [(foreign, errors.ForeignModel), (undescribed, errors.UnreadableModel), (hostile, errors.UnreadableModel)],
+)
+def test_models_of_others_and_damaged_ones_are_refused(
+    export: Callable[[str], Path], change: Callable[[onnx.ModelProto], None], kind: type[Diagnostic]
+) -> None:
+    with pytest.raises(Refusal) as caught:
+        Session(damaged(export(SCORES), change))
+    assert [type(diagnostic) for diagnostic in caught.value.diagnostics] == [kind]
+
+
+def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "text.onnx").write_text("hello")
+    for path in (tmp_path / "text.onnx", tmp_path / "missing.onnx", tmp_path):
+        with pytest.raises(Refusal) as caught:
+            Session(path)
+        assert [type(diagnostic) for diagnostic in caught.value.diagnostics] == [errors.UnreadableModel]
+
+
+@pytest.mark.parametrize("location", ["../secret.data", "/etc/hostname", "sub/../../secret.data", "link.data"])
+def test_weights_outside_the_folder_or_behind_a_link_are_refused(
+    model: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, location: str
+) -> None:
+    spec = model("model M(x: float[N, 30]) -> (y: float[N, 20]):\n    return x -> linear(20)\n")
+    monkeypatch.setattr(emit, "_MAX_FILE", 100)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    path = folder / "model.onnx"
+    save_model(build_model(spec.graph, draw_weights(spec.graph.weights(), 0)), path)
+    assert Session(path, threads=1).run(x=np.ones((2, 30), np.float32))["y"].shape == (2, 20)
+    (tmp_path / "secret.data").write_bytes((folder / "model.onnx.data").read_bytes())
+    (folder / "link.data").symlink_to(tmp_path / "secret.data")
+    made = onnx.load(path, load_external_data=False)
+    for tensor in made.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = location
+    path.write_bytes(made.SerializeToString())
+    with pytest.raises(Refusal) as caught:
+        Session(path)
+    assert [type(diagnostic) for diagnostic in caught.value.diagnostics] == [errors.UnsafeModel]
+
+
+def test_where_onnxruntime_stops_the_line_is_told(
+    export: Callable[[str], Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    text = "model M(x: float[N, 1, H, W]) -> (y: float[N, 4, H, W]):\n    x = relu(x)\n    return x -> conv(4, 3)\n"
+    path = export(text)
+    with pytest.raises(Refusal) as caught:
+        Session(path, threads=1).run(x=np.ones((1, 1, 0, 5), np.float32))
+    (found,) = caught.value.diagnostics
+    assert type(found) is errors.RunFailed
+    assert "spec.dl:3" in found.message
+    assert capfd.readouterr().err == ""

@@ -1,0 +1,160 @@
+"""Exports compared with PyTorch, and faults found at their node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dlc.compiler.onnx.emit import build_model, save_model
+from dlc.compiler.onnx.errors import ExportDiffers, NothingCompared
+from dlc.compiler.op import Op, operations
+from dlc.compiler.program import Model
+from dlc.compiler.weights import draw_weights
+from dlc.grammar.diagnostics import Diagnostic, Refusal
+from dlc.runtime.infer.trials import draw_inputs, sizes_to_try
+from dlc.runtime.infer.verify import Report, distance, verify
+from dlc.runtime.spec import read_spec
+
+Read = Callable[..., Model]
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+TWO_LAYERS = """
+block Layer(x: float[N, T, d]) -> float[N, T, d]:
+    h = x -> linear(2*d)
+    h = tanh(h)
+    return x + (h -> linear(d))
+
+model M(x: float[N, T, 6]) -> (y: float[N, T, 6], total: float[N]):
+    layers = [Layer() for i in range(2)]
+    x = x -> layers[0]
+    x = relu(x)
+    x = x -> layers[1]
+    return x, sum(x, axes=[1, 2])
+"""
+
+
+def verified(model: Model, folder: Path) -> Report:
+    weights = draw_weights(model.graph.weights(), 0)
+    path = folder / "model.onnx"
+    save_model(build_model(model.graph, weights), path)
+    return verify(model, weights, path)
+
+
+def refusal(model: Model, folder: Path) -> Diagnostic:
+    with pytest.raises(Refusal) as caught:
+        verified(model, folder)
+    (found,) = caught.value.diagnostics
+    return found
+
+
+def test_outputs_agree_at_several_sizes(model: Read, tmp_path: Path) -> None:
+    report = verified(model(TWO_LAYERS), tmp_path)
+    assert {row.output for row in report.rows} == {"y", "total"}
+    assert [row.sizes for row in report.rows[::2]] == ["N=1, T=2", "N=2, T=7", "N=7, T=33", "N=33, T=1"]
+    assert report.worst.relative < 1e-5
+    assert not report.skipped
+    assert not report.random
+
+
+def test_the_first_node_that_differs_is_named(model: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lower(self: Op, g: Any, x: Any) -> Any:
+        return g.op("LeakyRelu", x, alpha=0.05)
+
+    monkeypatch.setattr(operations()["relu"], "onnx", lower)
+    found = refusal(model(TWO_LAYERS), tmp_path)
+    assert isinstance(found, ExportDiffers)
+    assert found.span is not None
+    assert found.span.line == 10
+    assert "`relu`" in found.label
+
+
+def test_an_export_with_other_weights_differs(model: Read, tmp_path: Path) -> None:
+    spec = model(TWO_LAYERS)
+    path = tmp_path / "model.onnx"
+    save_model(build_model(spec.graph, draw_weights(spec.graph.weights(), 1)), path)
+    with pytest.raises(Refusal, match="onnxruntime and PyTorch differ in"):
+        verify(spec, draw_weights(spec.graph.weights(), 0), path)
+
+
+def test_sizes_follow_what_the_spec_requires(model: Read) -> None:
+    text = """
+model M(x: float[N, T], y: float[T, H], index: int[N] < T) -> (z: float[N, H]):
+    require T % 3 == 0 and T > 9
+    require H < T
+    return x @ y
+"""
+    graph = model(text).graph
+    tried = list(sizes_to_try(graph))
+    assert len(tried) >= 3
+    for sizes in tried:
+        inputs = draw_inputs(graph, sizes)
+        n, t = inputs["x"].shape
+        assert t % 3 == 0
+        assert t > 9
+        assert inputs["y"].shape[0] == t > inputs["y"].shape[1]
+        assert inputs["index"].shape == (n,)
+        assert 0 <= inputs["index"].min() <= inputs["index"].max() < t
+
+
+def test_a_model_without_symbols_is_tried_once(model: Read) -> None:
+    graph = model("model M(x: float[3]) -> float[3]:\n    return relu(x)\n").graph
+    (sizes,) = sizes_to_try(graph)
+    assert str(sizes) == "fixed sizes"
+
+
+def test_requirements_that_no_size_meets_are_told(model: Read, tmp_path: Path) -> None:
+    text = 'model M(x: float[N]) -> float[N]:\n    require N > 5000, "long"\n    return relu(x)\n'
+    assert isinstance(refusal(model(text), tmp_path), NothingCompared)
+
+
+def test_sizes_at_which_pytorch_stops_are_told(model: Read, tmp_path: Path) -> None:
+    text = "model M(x: float[N, 1, H]) -> (y: float[N, 2, H - 4]):\n    return x -> conv(2, 5, pad=0)\n"
+    report = verified(model(text), tmp_path)
+    assert report.skipped
+    assert {row.sizes for row in report.rows}.isdisjoint(skipped.sizes for skipped in report.skipped)
+    assert "ernel size" in report.skipped[0].reason
+
+
+@pytest.mark.parametrize(
+    ("actual", "expected", "relative"),
+    [
+        ([1.0, 2.0], [1.0, 2.5], 0.2),
+        ([1.0, np.inf], [1.0, np.inf], 0.0),
+        ([1.0, np.nan], [1.0, np.nan], 0.0),
+        ([1.0, np.nan], [1.0, 2.0], np.inf),
+        ([1.0, 2.0], [1.0, np.inf], np.inf),
+        ([[1.0]], [1.0], np.inf),
+        ([], [], 0.0),
+        ([0.5], [0.0], 0.5),
+    ],
+)
+def test_distances(actual: list[Any], expected: list[Any], relative: float) -> None:
+    found = distance(np.array(actual), np.array(expected))[1]
+    assert found == pytest.approx(relative)
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("classifier", {}),
+        ("gpt", {"width": "16", "heads": "2", "depth": "2"}),
+        ("unet", {"depth": "2"}),
+        ("inception", {}),
+    ],
+)
+def test_the_examples_agree(name: str, given: dict[str, str], tmp_path: Path) -> None:
+    text = (EXAMPLES / f"{name}.dl").read_text()
+    path = tmp_path / f"{name}.dl"
+    # Claims about networks, and what trains them, are not what is compared here.
+    kept = text.partition("\ndata ")[0].splitlines()
+    path.write_text("\n".join(line for line in kept if not line.strip().startswith("ensure ")) + "\n")
+    program, sink = read_spec(path, given)
+    assert program is not None, [diagnostic.message for diagnostic in sink]
+    for model in program.models.values():
+        report = verified(model, tmp_path)
+        assert len(report.rows) >= 3
+        assert report.worst.relative < 1e-5
