@@ -68,7 +68,7 @@ class Sizes:
         taken: the names that are in use already; rebound: the inputs that are bound again in between.
         """
         names = set(taken)
-        passed = [self._name(size, names) for size in self.passed]
+        passed = self._names(self.passed, names)
         uses = Counter(found.group() for text in statements for found in _SHAPE.finditer(text))
         written: dict[str, str] = {}
         top: list[str] = []
@@ -76,7 +76,7 @@ class Sizes:
             axes = [axis for axis in range(type.rank) if uses[f"__s{place}_{axis}__"]]
             marks = [f"__s{place}_{axis}__" for axis in axes]
             if len(axes) > 1 or (axes and (uses[marks[0]] > 1 or name in rebound)):
-                called = {axis: self._name(type.shape[axis], names) for axis in axes}
+                called = dict(zip(axes, self._names([type.shape[axis] for axis in axes], names), strict=True))
                 top += _unpack(name, type.rank, called)
                 written |= {mark: called[axis] for mark, axis in zip(marks, axes, strict=True)}
             else:
@@ -85,16 +85,22 @@ class Sizes:
         settled = [_PASSED.sub(lambda found: passed[int(found.group(1))], text) for text in settled]
         return [*top, *settled], passed
 
-    def _name(self, size: Dim, names: set[str]) -> str:
-        """The spec's name for a size in lower case, or as it stands there if that is taken."""
+    def _names(self, sizes: Sequence[Dim], taken: set[str]) -> list[str]:
+        """The spec's names for sizes in lower case, or as they stand there if one of those is taken."""
+        spelled = [self._spelled(size) for size in sizes]
+        lower = [identifier(name.lower()) for name in spelled]
+        wanted = spelled if taken.intersection(lower) else lower
+        names: list[str] = []
+        for name in wanted:
+            names.append(unused(name, taken))
+            taken.add(names[-1])
+        return names
+
+    def _spelled(self, size: Dim) -> str:
         symbol = size.as_symbol()
         known = [name for name, static in self._statics.items() if static == size]
-        spelled = known[0] if known else symbol.name if symbol is not None else "size"
-        spelled = identifier(spelled) if re.fullmatch(r"[^\W\d].*", spelled) else "size"
-        free = next((name for name in (identifier(spelled.lower()), spelled) if name not in names), None)
-        free = free or unused(identifier(spelled.lower()), names)
-        names.add(free)
-        return free
+        name = known[0] if known else symbol.name if symbol is not None else ""
+        return identifier(name) if name.isidentifier() else "size"
 
 
 def _unpack(name: str, rank: int, called: Mapping[int, str]) -> list[str]:
