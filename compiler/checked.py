@@ -1,32 +1,73 @@
 """Frozen records of checked values: what is annotated in a class is a field, checked by pydantic.
 
-pydantic's model of a class is built when the first record of it is made. There are hundreds of operations, a spec
-uses a dozen, and building all models takes longer than checking the spec.
+pydantic's validator is built once for each annotation, when a value of it is first checked. There are hundreds of
+operations with a dozen kinds of parameters between them, and a spec uses a few: building a model for every class
+takes longer than to check the spec.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-_CONFIG = ConfigDict(
-    frozen=True, extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True, protected_namespaces=()
-)
+_CONFIG = ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A field of a record: its type with its bounds, and its default."""
+
+    annotation: Any
+    required: bool
+    default: Any
+
+    @property
+    def metadata(self) -> tuple[Any, ...]:
+        """The bounds and conversions that stand beside the type."""
+        return get_args(self.annotation)[1:] if hasattr(self.annotation, "__metadata__") else ()
+
+    @property
+    def type(self) -> Any:
+        """The type without its bounds."""
+        return get_args(self.annotation)[0] if hasattr(self.annotation, "__metadata__") else self.annotation
+
+
+class FieldsError(ValueError):
+    """Values that do not fit their fields: for each field, pydantic's account of what is wrong."""
+
+    def __init__(self, problems: Mapping[str, Mapping[str, Any]]) -> None:
+        super().__init__("; ".join(f"{name}: {problem['msg']}" for name, problem in problems.items()))
+        self.problems = problems
 
 
 class Checked:
-    """A record of its class's fields. Making one raises pydantic's ValidationError where a value does not fit."""
+    """A record of its class's fields. Making one raises FieldsError where a value does not fit its field, and
+    ValueError where the values do not go together."""
 
     def __init__(self, **values: Any) -> None:
+        problems: dict[str, Mapping[str, Any]] = {}
+        held = self.__dict__
         fields = self.fields()
-        checked = _model(type(self))(**values) if fields or values else None
-        for name in fields:
-            object.__setattr__(self, name, getattr(checked, name))
-        object.__setattr__(self, "_given", frozenset(values))
+        for name, field in fields.items():
+            if name not in values:
+                if field.required:
+                    raise TypeError(f"{type(self).__name__} needs {name}")
+                held[name] = field.default
+                continue
+            try:
+                held[name] = _adapter(field.annotation).validate_python(values[name])
+            except ValidationError as error:
+                problems[name] = error.errors(include_url=False)[0]
+        if unknown := values.keys() - fields.keys():
+            raise TypeError(f"{type(self).__name__} has no field {', '.join(sorted(unknown))}")
+        if problems:
+            raise FieldsError(problems)
+        held["_given"] = frozenset(values)
         self.cross_check()
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -36,9 +77,14 @@ class Checked:
         """Raises ValueError where the values, each right by itself, do not go together."""
 
     @classmethod
-    def fields(cls) -> Mapping[str, FieldInfo]:
+    @cache
+    def fields(cls) -> Mapping[str, Parameter]:
         """The fields in the order in which they are written, those of base classes first."""
-        return _model(cls).model_fields
+        return {
+            name: _parameter(hint, getattr(cls, name, ...))
+            for name, hint in get_type_hints(cls, include_extras=True).items()
+            if get_origin(hint) is not ClassVar
+        }
 
     @property
     def given(self) -> frozenset[str]:
@@ -59,10 +105,15 @@ class Checked:
         return f"{type(self).__name__}({inner})"
 
 
+def _parameter(annotation: Any, default: Any) -> Parameter:
+    """A field from its annotation and what it is set to in the class: nothing, a default, or `Field(…)` with bounds."""
+    if not isinstance(default, FieldInfo):
+        return Parameter(annotation, default is ..., None if default is ... else default)
+    bounded = Annotated[annotation, *default.metadata] if default.metadata else annotation
+    required = default.is_required()
+    return Parameter(bounded, required, None if required else default.get_default(call_default_factory=True))
+
+
 @cache
-def _model(kind: type[Checked]) -> type[BaseModel]:
-    hints = get_type_hints(kind, include_extras=True)
-    fields: dict[str, Any] = {
-        name: (hint, getattr(kind, name, ...)) for name, hint in hints.items() if get_origin(hint) is not ClassVar
-    }
-    return create_model(kind.__name__, __config__=_CONFIG, **fields)
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(annotation, config=_CONFIG)

@@ -237,8 +237,8 @@ class Op(Checked):
         statics = tuple(
             StaticParameter(
                 name,
-                field.is_required(),
-                None if field.is_required() else field.get_default(call_default_factory=True),
+                field.required,
+                field.default,
                 name == cls.variadic,
             )
             for name, field in cls.fields().items()

@@ -93,6 +93,9 @@ class _File:
         self._scopes[file.source] = None
         frame = Frame(self._compilation, Graph("let", Span(file.source, 0, 0)), scope, owns=False)
         for item in file.items:
+            if isinstance(item, ast.Let | ast.Block):
+                scope.announce(item.name.id, item.name.span)
+        for item in file.items:
             try:
                 match item:
                     case ast.Language():
@@ -105,6 +108,7 @@ class _File:
                         scope.bind(item.name.id, self._let(frame, item, main=main), item.name.span)
                     case ast.Block():
                         _unique(scope, item.name)
+                        _unique_parameters(item)
                         scope.bind(item.name.id, BlockDef(item, scope), item.name.span)
                     case ast.Data():
                         _unique(scope, item.name)
@@ -133,6 +137,9 @@ class _File:
         return value
 
     def _import(self, item: ast.Import, scope: Scope) -> None:
+        for name in item.names:
+            _unique(scope, name)
+            scope.bind(name.id, POISON, name.span)
         file = self._compilation.loader.module(item)
         if file.source not in self._scopes:
             self._declare(file, main=False)
@@ -146,9 +153,7 @@ class _File:
                 )
             )
         for name in item.names:
-            _unique(scope, name)
             if name.id not in theirs.own():
-                scope.bind(name.id, POISON, name.span)
                 near = nearest(name.id, theirs.own())
                 help = f"did you mean `{near}`?" if near else f"it has {', '.join(theirs.own()) or 'no names'}"
                 self._sink.add(ImportFailed(f"`{file.source.name}` has no `{name.id}`", name.span, help=help))
@@ -197,10 +202,21 @@ def _unique(scope: Scope, name: ast.Name) -> None:
         raise Refusal(DuplicateName(f"`{name.id}` is declared twice", name.span, labels=labels))
 
 
+def _unique_parameters(tree: ast.Block) -> None:
+    seen: dict[str, Span] = {}
+    for parameter in tree.parameters:
+        name = parameter.name
+        if name.id in seen:
+            labels = (Label(seen[name.id], "first here"),)
+            message = f"`{tree.name.id}` has two parameters `{name.id}`"
+            raise Refusal(DuplicateName(message, name.span, labels=labels))
+        seen[name.id] = name.span
+
+
 def _no_data(tree: ast.Train, scope: Scope) -> UnknownName:
     known = [name for name, value in scope.own().items() if isinstance(value, _DataDef)]
     near = nearest(tree.data.id, known)
-    help = f"did you mean `{near}`?" if near else f"there are {', '.join(known)}" if known else "declare one: data …"
+    help = f"did you mean `{near}`?" if near else f"there are {', '.join(known)}" if known else f"declare it: data {tree.data.id}: …"
     return UnknownName(f"there is no data `{tree.data.id}`", tree.data.span, help=help)
 
 

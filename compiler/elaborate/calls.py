@@ -216,7 +216,7 @@ def construct(kind: type[Kind], given: Sequence[Arg], span: Span) -> Kind:
         if key in values:
             raise Refusal(DuplicateArgument(f"`{key}` of `{name}` is given twice", argument.span))
         values[key], spans[key] = _plain(argument.value), argument.span
-    missing = [key for key, entry in fields.items() if entry.is_required() and key not in values]
+    missing = [key for key, entry in fields.items() if entry.required and key not in values]
     if missing:
         raise Refusal(MissingArgument(f"`{name}` needs `{missing[0]}`", span))
     return validate(kind, name, values, spans, span)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dlc.compiler.elaborate.combinators import COMBINATORS
+from dlc.compiler.elaborate.elsewhere import name_here
 from dlc.compiler.elaborate.frame import Frame
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.static import STATIC_ONLY
@@ -43,22 +44,27 @@ def find(frame: Frame, tree: ast.Name) -> Any:
     return Recipe(value, (), tree.span) if isinstance(value, BlockDef) else value
 
 
+_ORDER = "names bind from top to bottom, and a parameter's default sees what stands before it"
+
+
 def _unknown(frame: Frame, tree: ast.Name) -> UnknownName | NotALayer:
     name = tree.id
     if name in STATIC_ONLY or name in COMBINATORS:
         return NotALayer(f"`{name}` is a function, so it must be called here", tree.span, help=f"{name}(…)")
     known = [*frame.scope.names(), *(name for name, op in operations().items() if not op.hidden)]
     known += [*STATIC_ONLY, *COMBINATORS, "identity"]
+    message = f"there is nothing called `{name}`"
+    later = frame.scope.announced(name)
+    if later is not None:
+        labels = (Label(later, "it is bound only here"),)
+        return UnknownName(f"`{name}` is used before it is bound", tree.span, labels=labels, help=_ORDER)
+    if here := name_here(name):
+        return UnknownName(message, tree.span, help=f"it is called `{here}` here")
     near = nearest(name, known)
-    labels: tuple[Label, ...] = ()
+    labels = ()
     if near and (span := frame.scope.span(near)) and span.source is tree.span.source:
         labels = (Label(span, f"`{near}` is bound here"),)
-    return UnknownName(
-        f"there is nothing called `{name}`",
-        tree.span,
-        labels=labels,
-        help=f"did you mean `{near}`?" if near else None,
-    )
+    return UnknownName(message, tree.span, labels=labels, help=f"did you mean `{near}`?" if near else None)
 
 
 def part(frame: Frame, layer: Instance | Part, name: str, tree: ast.Attribute | ast.Index) -> Any:

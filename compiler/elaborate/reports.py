@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pydantic import ValidationError
-
+from dlc.compiler.checked import FieldsError
 from dlc.compiler.dim import Dim
 from dlc.compiler.elaborate.values import Origin, describe
 from dlc.compiler.errors import BadParameter, ElementType, ShapeMismatch
@@ -74,21 +73,19 @@ def refused(
     error: ValueError, what: str, values: Mapping[str, Any], spans: Mapping[str, Span], span: Span
 ) -> tuple[Diagnostic, ...]:
     """The diagnostics for static parameters that do not fit: one for each parameter, or one for all together."""
-    if not isinstance(error, ValidationError):
+    if not isinstance(error, FieldsError):
         return (BadParameter(str(error), span),)
-    found: dict[str, Diagnostic] = {}
-    for problem in error.errors(include_url=False):
-        name = str(problem["loc"][0]) if problem["loc"] else ""
-        if name in found:
-            continue
-        place = spans.get(name, span)
-        due = _due(problem)
-        given = describe(values.get(name))
-        found[name] = BadParameter(f"`{name}` of {what} must be {due}", place, label=f"this is {given}")
-    return tuple(found.values())
+    return tuple(
+        BadParameter(
+            f"`{name}` of {what} must be {_due(problem)}",
+            spans.get(name, span),
+            label=f"this is {describe(values.get(name))}",
+        )
+        for name, problem in error.problems.items()
+    )
 
 
-def _due(problem: Any) -> str:
+def _due(problem: Mapping[str, Any]) -> str:
     """What a parameter must be, in words, from pydantic's account of what is wrong."""
     context: Mapping[str, Any] = problem.get("ctx", {})
     match problem["type"]:

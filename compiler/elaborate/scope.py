@@ -15,10 +15,24 @@ class Scope:
         self.outer = outer
         self._values: dict[str, Any] = {}
         self._spans: dict[str, Span] = {}
+        self._later: dict[str, Span] = {}
 
     def bind(self, name: str, value: Any, span: Span) -> None:
         self._values[name] = value
         self._spans[name] = span
+
+    def announce(self, name: str, span: Span) -> None:
+        """Notes that a name will be bound further down, for whoever uses it too early."""
+        self._later.setdefault(name, span)
+
+    def announced(self, name: str) -> Span | None:
+        """Where a name will be bound that is not bound yet."""
+        scope: Scope | None = self
+        while scope is not None:
+            if name in scope._later:
+                return scope._later[name]
+            scope = scope._outer
+        return None
 
     def __contains__(self, name: str) -> bool:
         return name in self._values or (self.outer is not None and name in self.outer)

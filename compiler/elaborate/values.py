@@ -168,11 +168,11 @@ def describe(value: object) -> str:
         case Record():
             return "a record"
         case Recipe():
-            return f"the layer {value.name}"
+            return f"the layer `{value.name}`"
         case Composition():
             return "a composition of layers"
         case Instance() | Part():
-            return f"the layer {value.path}"
+            return f"the layer `{value.path}`"
         case _:
             return f"a {type(value).__name__.lower()}"
 

@@ -99,7 +99,7 @@ def _parameters(op: type[Op]) -> Iterator[tuple[str, str]]:
         yield f"  {tensor.name}", " or ".join(kinds)
     for parameter in declared.statics:
         field = op.fields()[parameter.name]
-        kind = _kind(field.annotation)
+        kind = _kind(field.type)
         bounds = " and ".join(_bounds(field.metadata))
         yield f"  {parameter.name}", f"{kind} {bounds}".rstrip()
 

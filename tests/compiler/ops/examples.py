@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from dlc.compiler.dim import Dim, Symbol
-from dlc.compiler.graph import BlockModule, Graph, ModelRef, OpModule, Value, WeightModule
+from dlc.compiler.graph import BlockModule, Graph, ModelRef, OpModule, ReadWeight, Value, WeightModule
 from dlc.compiler.init import Normal
 from dlc.compiler.op import Example, Op, Weight, operations
-from dlc.compiler.types import DType, Operand, Scalar, ShapeError, Tensor
+from dlc.compiler.types import DType, Operand, Scalar, Tensor
 from dlc.grammar.source import Source, Span
 
 SPAN = Span(Source("example.dl", ""), 0, 0)
@@ -126,6 +126,8 @@ class Case:
             part = Graph(path.capitalize(), SPAN)
             for place, weight in enumerate(weights):
                 part.modules[f"w{place}"] = WeightModule(Weight(weight.shape, Normal()))
+            part.outputs = part.add(ReadWeight(), (), weights[:1], SPAN, "w0")
+            part.output_names = ("output",)
             graph.modules[path] = BlockModule(part)
         module = None
         weights = self.op.weights(*self.inputs)
@@ -209,13 +211,3 @@ def _sizes(symbols: Symbols, value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return tuple(_sizes(symbols, part) for part in value)
     return symbols.size(value) if isinstance(value, str) and not value.islower() else value
-
-
-def refusal(name: str, *inputs: str | float | None, **static: Any) -> ShapeError:
-    """How an operation refuses operands of these types. AssertionError if it takes them."""
-    case = read(operations()[name], Example(*inputs, gives=(), **static))
-    try:
-        results = case.op.results(*case.inputs)
-    except ShapeError as error:
-        return error
-    raise AssertionError(f"{name} takes {', '.join(map(str, case.inputs))} and gives {', '.join(map(str, results))}")

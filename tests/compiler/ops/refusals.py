@@ -32,7 +32,7 @@ def example(kind: type[Op], *inputs: Any, **static: Any) -> Case:
 
 def evaluate(case: Case, *inputs: torch.Tensor, weights: dict[str, torch.Tensor] | None = None) -> Any:
     """What the emitted PyTorch gives for these tensors, with these weights under their own names."""
-    network = Torch(case, case.symbols.binding(second=False))
+    network = Torch(case)
     if weights is not None:
         part = getattr(network.module, case.op.name)
         part.load_state_dict(weights, strict=True)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+import onnx
+import onnxruntime
 import torch
 
-from dlc.compiler.dim import Symbol
+from dlc.compiler.onnx.emit import emit_model
+from dlc.compiler.torch.emit import emit_graph
 
 from .examples import Case
 
@@ -19,20 +21,12 @@ Array = np.ndarray[Any, Any]
 class Torch:
     """The emitted module, drawn from a fixed seed, in evaluation mode."""
 
-    def __init__(self, case: Case, binding: Mapping[Symbol, int]) -> None:
-        if find_spec("dlc.compiler.torch.emit"):
-            from dlc.compiler.torch.emit import emit_graph
-
-            names: dict[str, Any] = {"__name__": "example"}
-            self.source = emit_graph(case.graph())
-            exec(compile(self.source, "example.py", "exec"), names)
-            torch.manual_seed(0)
-            self.module: torch.nn.Module = names["Example"]()
-        else:
-            from .direct import DirectTorch
-
-            torch.manual_seed(0)
-            self.module = DirectTorch(case, binding)
+    def __init__(self, case: Case) -> None:
+        names: dict[str, Any] = {"__name__": "example"}
+        self.source = emit_graph(case.graph())
+        exec(compile(self.source, "example.py", "exec"), names)
+        torch.manual_seed(0)
+        self.module: torch.nn.Module = names["Example"]()
         self.module.eval()
 
     def __call__(self, arrays: Sequence[Array]) -> tuple[torch.Tensor, ...]:
@@ -50,19 +44,9 @@ class Torch:
 class Onnx:
     """The emitted model in onnxruntime."""
 
-    def __init__(self, case: Case, binding: Mapping[Symbol, int], weights: Mapping[str, Array]) -> None:
-        import onnx
-        import onnxruntime
-
+    def __init__(self, case: Case, weights: Mapping[str, Array]) -> None:
         graph = case.graph()
-        if find_spec("dlc.compiler.onnx.emit"):
-            from dlc.compiler.onnx.emit import emit_model
-
-            model = emit_model(graph, weights)
-        else:
-            from .direct import direct_onnx
-
-            model = direct_onnx(case, binding, weights)
+        model = emit_model(graph, weights)
         onnx.checker.check_model(model, full_check=True)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3

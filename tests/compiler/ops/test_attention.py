@@ -88,7 +88,7 @@ def test_alibi_has_the_published_slopes() -> None:
         ("attention", ("N 2 T 4", "N 2 T 4", "N 2 T 4", "int T T"), {}, "mask", "must be bool"),
         ("attention", ("int N 2 T 4", "N 2 T 4", "N 2 T 4"), {}, "q", "must be float"),
         ("rope", ("N T 5",), {}, "x", "5 is not even"),
-        ("rope", ("5",), {}, "x", "1 axes"),
+        ("rope", ("5",), {}, "x", "1 axis"),
         ("sinusoid", (), {"length": 4, "width": 5}, "width", "5 is not even"),
         ("alibi", (), {"heads": 4, "length": -1}, "length", "not negative"),
     ],

@@ -13,7 +13,7 @@ from dlc.compiler.dim import Dim
 from dlc.compiler.op import operations
 from dlc.compiler.types import Scalar, ShapeError, Tensor, TypeMismatch
 
-from .examples import refusal
+from .refusals import refusal
 
 BAD: list[tuple[str, tuple[Any, ...], type[ShapeError], str | None, str]] = [
     ("exp", ("int N",), TypeMismatch, "x", "x is int, and it must be float"),
@@ -47,14 +47,14 @@ BAD: list[tuple[str, tuple[Any, ...], type[ShapeError], str | None, str]] = [
 def test_refuses(
     name: str, inputs: tuple[Any, ...], kind: type[ShapeError], argument: str | None, message: str
 ) -> None:
-    error = refusal(name, *inputs)
+    error = refusal(operations()[name], *inputs)
     assert type(error) is kind
     assert error.argument == argument
     assert error.message == message
 
 
 def test_broadcast_says_where_and_which_sizes() -> None:
-    error = refusal("add", "N 3 T", "N 4 T")
+    error = refusal(operations()["add"], "N 3 T", "N 4 T")
     assert error.label == "3 against 4 on axis -2"
     assert error.sizes == (3, 4)
 

@@ -10,7 +10,7 @@ from dlc.compiler.dim import Dim
 from dlc.compiler.op import operations
 from dlc.compiler.types import Tensor
 
-from .examples import refusal
+from .refusals import refusal
 
 BAD: list[tuple[str, tuple[Any, ...], dict[str, Any], str | None, str]] = [
     ("matmul", ("N 3", "4 T"), {}, None, "the shapes do not fit"),
@@ -61,13 +61,13 @@ BAD: list[tuple[str, tuple[Any, ...], dict[str, Any], str | None, str]] = [
 def test_refuses(
     name: str, inputs: tuple[Any, ...], static: dict[str, Any], argument: str | None, message: str
 ) -> None:
-    error = refusal(name, *inputs, **static)
+    error = refusal(operations()[name], *inputs, **static)
     assert error.message == message
     assert error.argument == argument
 
 
 def test_a_product_that_wants_a_transpose_says_so() -> None:
-    error = refusal("matmul", "N T 256", "32000 256")
+    error = refusal(operations()["matmul"], "N T 256", "32000 256")
     assert error.label == "256 columns against 32000 rows"
     assert error.sizes == (256, 32000)
     assert error.help == "transpose the right side, as in a @ b.T"

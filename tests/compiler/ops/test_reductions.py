@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from .examples import refusal
+from dlc.compiler.op import operations
+
+from .refusals import refusal
 
 BAD: list[tuple[str, tuple[Any, ...], dict[str, Any], str | None, str]] = [
     ("sum", ("N T",), {"axis": 1, "axes": (0,)}, "axes", "axis and axes are both given"),
@@ -40,6 +42,6 @@ BAD: list[tuple[str, tuple[Any, ...], dict[str, Any], str | None, str]] = [
 def test_refuses(
     name: str, inputs: tuple[Any, ...], static: dict[str, Any], argument: str | None, message: str
 ) -> None:
-    error = refusal(name, *inputs, **static)
+    error = refusal(operations()[name], *inputs, **static)
     assert error.message == message
     assert error.argument == argument

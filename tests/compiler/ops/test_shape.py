@@ -15,7 +15,7 @@ from dlc.compiler.op import operations
 from dlc.compiler.ops.indexing import At, Gather, Item, NewAxis, Range, Rest
 from dlc.compiler.types import ShapeError, Tensor, TypeMismatch
 
-from .examples import refusal
+from .refusals import refusal
 
 
 def span(start: int | None = None, stop: int | None = None, step: int = 1) -> Range:
@@ -83,13 +83,13 @@ BAD: list[tuple[str, tuple[Any, ...], dict[str, Any], str | None, str]] = [
 def test_refuses(
     name: str, inputs: tuple[Any, ...], static: dict[str, Any], argument: str | None, message: str
 ) -> None:
-    error = refusal(name, *inputs, **static)
+    error = refusal(operations()[name], *inputs, **static)
     assert error.message == message
     assert error.argument == argument
 
 
 def test_a_mask_as_index_names_where() -> None:
-    error = refusal("index", "N", "bool N", items=(Gather(),))
+    error = refusal(operations()["index"], "N", "bool N", items=(Gather(),))
     assert isinstance(error, TypeMismatch)
     assert error.help is not None
     assert "where(" in error.help
