@@ -13,14 +13,13 @@ from dlc.grammar.source import Source, Span
 
 
 @dataclass_transform(frozen_default=True)
-class Node:
+class _Record:
     """What a subclass annotates are its fields, as in a frozen dataclass.
 
     It is none because defining fifty dataclasses takes longer than to check an ordinary spec.
     """
 
-    span: Span
-    node_fields: ClassVar[tuple[str, ...]] = ("span",)
+    node_fields: ClassVar[tuple[str, ...]] = ()
     __match_args__: ClassVar[tuple[str, ...]] = node_fields
 
     def __init_subclass__(cls) -> None:
@@ -54,7 +53,7 @@ class Node:
         raise AttributeError(f"{type(self).__name__} is frozen")
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and isinstance(other, Node) and self.node_parts() == other.node_parts()
+        return type(self) is type(other) and isinstance(other, _Record) and self.node_parts() == other.node_parts()
 
     def __hash__(self) -> int:
         return hash((type(self), self.node_parts()))
@@ -62,6 +61,10 @@ class Node:
     def __repr__(self) -> str:
         inner = ", ".join(f"{name}={self.__dict__[name]!r}" for name in self.node_fields if name != "span")
         return f"{type(self).__name__}({inner})"
+
+
+class Node(_Record):
+    span: Span
 
 
 # --- expressions ------------------------------------------------------------------------------------------------
