@@ -31,7 +31,7 @@ class Scope:
         while scope is not None:
             if name in scope._later:
                 return scope._later[name]
-            scope = scope._outer
+            scope = scope.outer
         return None
 
     def __contains__(self, name: str) -> bool:
