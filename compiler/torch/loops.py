@@ -27,13 +27,27 @@ def rolled(statements: Sequence[str], taken: Collection[str]) -> list[str]:
 
 
 def _roll_one(statements: list[str], depth: int, taken: Collection[str]) -> list[str] | None:
-    for start in range(len(statements)):
-        for length in range(1, (len(statements) - start) // 2 + 1):
+    for first, second in _neighbours(statements):
+        length = second - first
+        for start in range(max(0, first - length + 1), first + 1):
             loop = _loop_at(statements, start, length, depth, taken)
             if loop is not None:
                 written, end = loop
                 return [*statements[:start], *written, *statements[end:]]
     return None
+
+
+def _neighbours(statements: Sequence[str]) -> list[tuple[int, int]]:
+    """The places of statements that use the first item of a list, each with that which then first uses the second."""
+    opened: dict[str, int] = {}
+    found: dict[tuple[int, int], None] = {}
+    for place, text in enumerate(statements):
+        for use in _ITEM.finditer(text):
+            if use.group(2) == "0":
+                opened.setdefault(use.group(1), place)
+            elif use.group(2) == "1" and opened.get(use.group(1), place) < place:
+                found[opened.pop(use.group(1)), place] = None
+    return sorted(found)
 
 
 def _loop_at(
