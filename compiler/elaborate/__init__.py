@@ -69,7 +69,7 @@ class _File:
         trains: dict[str, TrainSpec] = {}
         for item in file.items:
             match item:
-                case ast.Block(kind="model"):
+                case ast.Block(kind="model") if scope.lookup(item.name.id) is not POISON:
                     graph = self._compilation.model(BlockDef(item, scope))
                     if graph is not None:
                         models[item.name.id] = Model(item.name.id, graph, item.doc)
@@ -83,6 +83,9 @@ class _File:
                         trains[item.name.id] = train
                 case _:
                     continue
+        for item in file.items:
+            if isinstance(item, ast.Block):
+                self._compilation.survey(BlockDef(item, scope))
         return Program(tuple(self._scopes), models, data, trains)
 
     # --- names of a file ---
@@ -108,6 +111,7 @@ class _File:
                         scope.bind(item.name.id, self._let(frame, item, main=main), item.name.span)
                     case ast.Block():
                         _unique(scope, item.name)
+                        scope.bind(item.name.id, POISON, item.name.span)
                         _unique_parameters(item)
                         scope.bind(item.name.id, BlockDef(item, scope), item.name.span)
                     case ast.Data():
@@ -137,9 +141,7 @@ class _File:
         return value
 
     def _import(self, item: ast.Import, scope: Scope) -> None:
-        for name in item.names:
-            _unique(scope, name)
-            scope.bind(name.id, POISON, name.span)
+        names = [name for name in item.names if self._claim(scope, name)]
         file = self._compilation.loader.module(item)
         if file.source not in self._scopes:
             self._declare(file, main=False)
@@ -152,13 +154,23 @@ class _File:
                     help="move what both need into a third file",
                 )
             )
-        for name in item.names:
+        for name in names:
             if name.id not in theirs.own():
                 near = nearest(name.id, theirs.own())
                 help = f"did you mean `{near}`?" if near else f"it has {', '.join(theirs.own()) or 'no names'}"
                 self._sink.add(ImportFailed(f"`{file.source.name}` has no `{name.id}`", name.span, help=help))
             else:
                 scope.bind(name.id, theirs.lookup(name.id), name.span)
+
+    def _claim(self, scope: Scope, name: ast.Name) -> bool:
+        """Takes a name that an import brings, if it is free; until its meaning is known it stands for nothing."""
+        try:
+            _unique(scope, name)
+        except Refusal as refusal:
+            self._sink.extend(refusal.diagnostics)
+            return False
+        scope.bind(name.id, POISON, name.span)
+        return True
 
     # --- data and training ---
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from dlc.compiler.checked import Checked
 from dlc.compiler.dim import Dim
 from dlc.compiler.elaborate import reports
+from dlc.compiler.elaborate.elsewhere import parameter_here
 from dlc.compiler.elaborate.frame import Frame, fix, model_ref, owns_weights
 from dlc.compiler.elaborate.values import (
     Arg,
@@ -121,6 +122,8 @@ def _fill_by_place(callee: Callee, parameters: Signature, filled: Filled, argume
         filled.tensors.setdefault(free.name, []).append(argument)
         return
     static = next((p for p in parameters.statics if p.variadic or p.name not in filled.statics), None)
+    if static is None and free is not None:
+        raise Refusal(not_a_tensor(callee, free.name, argument))
     if static is None:
         count = len(parameters.statics)
         raise Refusal(
@@ -148,7 +151,8 @@ def _fill_by_name(callee: Callee, parameters: Signature, filled: Filled, argumen
             UnknownParameter(
                 f"`{callee.name}` has no parameter `{name}`",
                 argument.name_span or argument.span,
-                help=f"did you mean `{near}`?" if near else f"its parameters are {', '.join(names) or 'none'}",
+                help=parameter_here(name, names)
+                or (f"did you mean `{near}`?" if near else f"its parameters are {', '.join(names) or 'none'}"),
             )
         )
     into = filled.tensors if tensor and (not static or carries_tensor(argument.value)) else filled.statics
@@ -175,6 +179,31 @@ def _too_many_tensors(callee: Callee, parameters: Signature, filled: Filled, arg
         argument.span,
         label=describe(argument.value),
     )
+
+
+def not_a_tensor(callee: Callee, name: str, argument: Arg) -> TensorExpected:
+    """What is said where a tensor is due and a static value or a layer is given."""
+    value = argument.value
+    labels: tuple[Label, ...] = ()
+    help = apply_first(value, argument.span)
+    if isinstance(callee, BlockDef):
+        declared = next(parameter for parameter in callee.tree.parameters if parameter.name.id == name)
+        labels = (Label(declared.span, "declared here"),)
+        if help is None and value is not None:
+            help = f"a parameter that takes a static value has no brackets: {name} = {argument.span.text}"
+    return TensorExpected(
+        f"`{name}` of `{callee.name}` is a tensor, and this is {describe(value)}",
+        argument.span,
+        labels=labels,
+        help=help,
+    )
+
+
+def apply_first(value: Any, span: Span) -> str | None:
+    """The advice to whoever writes a layer where its result is due."""
+    if not is_layer(value):
+        return None
+    return f"apply it to a tensor, as in x -> {span.text}" if len(span.text) < 40 else "apply it to a tensor"
 
 
 def _count(number: int, what: str) -> str:
@@ -211,6 +240,7 @@ def construct(kind: type[Kind], given: Sequence[Arg], span: Span) -> Kind:
         if key not in fields:
             near = nearest(key, fields)
             help = f"did you mean `{near}`?" if near else f"its parameters are {', '.join(fields) or 'none'}"
+            help = parameter_here(key, list(fields)) or help
             named = argument.name_span or argument.span
             raise Refusal(UnknownParameter(f"`{name}` has no parameter `{key}`", named, help=help))
         if key in values:
@@ -351,14 +381,7 @@ def _operand(op: Op, parameter: TensorParameter, argument: Arg) -> Any:
         case None if parameter.optional:
             return None
         case _:
-            help = "apply it first, as in `x -> layer`" if is_layer(value) else None
-            raise Refusal(
-                TensorExpected(
-                    f"`{parameter.name}` of `{op.name}` is a tensor, and this is {describe(value)}",
-                    argument.span,
-                    help=help,
-                )
-            )
+            raise Refusal(not_a_tensor(type(op), parameter.name, argument))
 
 
 def module_path(

@@ -25,12 +25,12 @@ from dlc.compiler.elaborate.values import (
     Recipe,
     describe,
     freeze,
-    is_layer,
     is_sequence,
 )
 from dlc.compiler.errors import LimitReached, NoReturn, NotBuilt, TensorExpected
 from dlc.compiler.graph import BlockModule, Check, Graph, ModelRef, Value
 from dlc.compiler.types import Tensor
+from dlc.grammar import ast
 from dlc.grammar.diagnostics import Refusal, Sink
 from dlc.grammar.source import Span
 
@@ -48,6 +48,7 @@ class Compilation:
         self._graphs: dict[Any, Graph | None] = {}  # none: it could not be made
         self._open: set[Any] = set()
         self._definitions: dict[int, tuple[BlockDef, Mapping[str, Arg]]] = {}
+        self._used: set[int] = set()  # the ids of the trees
         self._nodes = 0
         self._sizes: dict[str, Dim] | None = None  # of the model that is being made by itself
 
@@ -82,6 +83,22 @@ class Compilation:
         graph.checks[:0] = checks.values()
         return graph
 
+    def survey(self, block: BlockDef) -> None:
+        """Reports mistakes in the names and calls of a block that nothing in the file uses.
+
+        Its shapes cannot be judged: with every parameter open, what fits in each use may not be provable.
+        """
+        if id(block.tree) in self._used or not all(map(_can_be_open, block.tree.parameters)):
+            return
+        outer, self.sink = self.sink, Sink()
+        try:
+            self._make(block, None, {}, depth=0, span=block.tree.name.span)
+        except Refusal as refusal:
+            self.sink.extend(refusal.diagnostics)
+        finally:
+            outer.extend(diagnostic for diagnostic in self.sink if diagnostic.code.startswith("DL2"))
+            self.sink = outer
+
     def refine(self, size: Dim, divisor: int, message: str, span: Span) -> None:
         """Asks to start anew knowing that `divisor` divides `size`, where that says something of a dimension."""
         if self._sizes is None:
@@ -107,9 +124,13 @@ class Compilation:
         tree = block.tree
         if depth > MAX_DEPTH:
             raise Refusal(LimitReached(f"`{block.name}` is expanded more than {MAX_DEPTH} blocks deep", span))
+        self._used.add(id(tree))
         graph = Graph(block.name, tree.name.span, doc=tree.doc)
         frame = Frame(self, graph, Scope(block.scope), depth=depth)
         sizes = self._sizes or {}
+        for parameter in tree.parameters:
+            frame.scope.announce(parameter.name.id, parameter.name.span)
+        statements.announce(frame, tree.body)
         borrowed, statics = _borrow(frame, statics)
         Parameters(frame, tree, tensors, statics, sizes).bind()
         returned = statements.run(frame, tree.body)
@@ -182,7 +203,7 @@ class Compilation:
             if isinstance(given[0].value, Value):
                 values[name] = given[0].value
             elif given[0].value is not None:
-                raise Refusal(_not_a_tensor(block, name, given[0]))
+                raise Refusal(calls.not_a_tensor(block, name, given[0]))
         tensors = {name: Passed(value.type, filled.span(name)) for name, value in values.items()}
         statics = {name: given[0] for name, given in filled.statics.items()}
         graph = self._graph(block, tensors, statics, frame.depth + 1, span)
@@ -255,6 +276,13 @@ class Compilation:
         return graph
 
 
+def _can_be_open(parameter: ast.Parameter) -> bool:
+    """Whether a parameter has a value, or stands for any number, where nothing is passed."""
+    if parameter.default is not None or parameter.type is None:
+        return parameter.default is not None
+    return parameter.type.dims is not None or parameter.type.name.id == "int"
+
+
 class _Refined(Exception):
     """A dimension turned out to be a multiple of a number: `size` is that multiple of its share."""
 
@@ -275,13 +303,6 @@ def _linear(size: Dim) -> tuple[Symbol | None, int]:
     if not factor.is_constant or size != Dim.of_symbol(symbol) * factor:
         return None, 0
     return symbol, int(factor)
-
-
-def _not_a_tensor(block: BlockDef, name: str, argument: Arg) -> TensorExpected:
-    help = "apply it first, as in `x -> layer`" if is_layer(argument.value) else None
-    return TensorExpected(
-        f"`{name}` of `{block.name}` is a tensor, and this is {describe(argument.value)}", argument.span, help=help
-    )
 
 
 def _borrow(frame: Frame, statics: Mapping[str, Arg]) -> tuple[list[tuple[Instance, Instance]], dict[str, Arg]]:

@@ -75,7 +75,8 @@ def tensor(frame: Frame, tree: ast.Expr) -> Value:
     value = evaluate(frame, tree)
     if isinstance(value, Value):
         return value
-    raise Refusal(TensorExpected(f"a tensor is due here, and this is {describe(value)}", tree.span))
+    message = f"a tensor is due here, and this is {describe(value)}"
+    raise Refusal(TensorExpected(message, tree.span, help=calls.apply_first(value, tree.span)))
 
 
 def condition(frame: Frame, tree: ast.Expr) -> bool:
@@ -231,8 +232,8 @@ def _operand(value: Any, span: Span) -> Value | Scalar:
         return value
     if isinstance(value, Dim | float | bool):
         return Scalar(value)
-    help = "apply it first, as in `x -> layer`" if is_layer(value) else None
-    raise Refusal(TensorExpected(f"a tensor or a number is due here, and this is {describe(value)}", span, help=help))
+    message = f"a tensor or a number is due here, and this is {describe(value)}"
+    raise Refusal(TensorExpected(message, span, help=calls.apply_first(value, span)))
 
 
 # --- parts of values --------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dlc.compiler.dim import Dim, DimOverflow
-from dlc.compiler.elaborate import expressions, loops, static
+from dlc.compiler.elaborate import calls, expressions, loops, static
 from dlc.compiler.elaborate.frame import Frame, Slot
 from dlc.compiler.elaborate.parameters import element_type, names_in, promise, size
 from dlc.compiler.elaborate.values import (
@@ -69,6 +69,14 @@ def run(frame: Frame, statements: Sequence[ast.Statement]) -> Returned | None:
                 frame.refuse(Unreachable("this is never reached: the block has returned above", behind.span))
             return returned
     return None
+
+
+def announce(frame: Frame, statements: Sequence[ast.Statement]) -> None:
+    """Notes what a body binds further down, for reports of names that are used too early."""
+    for statement in statements:
+        if isinstance(statement, ast.Assign):
+            for target in statement.targets:
+                frame.scope.announce(target.id, target.span)
 
 
 def _poison(frame: Frame, statement: ast.Statement) -> None:
@@ -222,7 +230,9 @@ def _return(frame: Frame, statement: ast.Return) -> Returned:
         items: tuple[Any, ...] = tuple(value) if is_sequence(value) else (value,)
         for item in items:
             if not isinstance(item, Value):
-                raise Refusal(TensorExpected(f"a block returns tensors, and this is {describe(item)}", tree.span))
+                help = calls.apply_first(item, tree.span)
+                message = f"a block returns tensors, and this is {describe(item)}"
+                raise Refusal(TensorExpected(message, tree.span, help=help))
             values.append(item)
             spans.append(tree.span)
     return Returned(tuple(values), tuple(spans), statement.span)

@@ -190,7 +190,9 @@ def _settings(top: Frame, tree: ast.Train) -> Settings | None:
         if family not in Settings.fields() or ("." in name and family not in trees):
             near = nearest(family, Settings.fields())
             help = f"did you mean `{near}`?" if near else "the settings are " + ", ".join(Settings.fields())
-            top.refuse(UnknownSetting(f"--set settings.{name}: there is no such setting", value.span, help=help))
+            top.refuse(UnknownSetting(f"there is no setting `{name}`", value.span, help=help))
+    if top.failed:
+        return None
     if "epochs" in overrides:
         values.pop("steps", None)
     elif "steps" in overrides:
