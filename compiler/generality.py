@@ -12,18 +12,19 @@ from dlc.compiler.graph import Call, Graph, ModelRef, Node, Operand, Value
 from dlc.compiler.types import Scalar, Tensor
 
 
-def covers(general: Graph, special: Graph) -> bool:
-    """Whether `special` does step by step what `general` does, with sizes in place of the symbols of its inputs.
+def binding(general: Graph, special: Graph) -> Mapping[Symbol, Dim] | None:
+    """What stands for each symbol of `general` in `special`, if that is all that they differ in, or else none.
 
     The two own the same weights by path and shape, apply the same operations with the same static values to the same
-    operands, and give the same outputs. A graph that took another branch for another size is not covered.
+    operands, and give the same outputs. A graph that took another branch for another size does something else.
     """
-    return _Comparison().whole(general, special)
+    comparison = _Comparison()
+    return comparison.sizes if comparison.whole(general, special) else None
 
 
 class _Comparison:
     def __init__(self) -> None:
-        self._sizes: dict[Symbol, Dim] = {}
+        self.sizes: dict[Symbol, Dim] = {}
         self._compared: set[tuple[Graph, Graph]] = set()
 
     def whole(self, general: Graph, special: Graph) -> bool:
@@ -66,21 +67,21 @@ class _Comparison:
 
     def _share(self, whole: Symbol, refined: Dim) -> bool:
         """A dimension that is required to be a multiple, and the same written as the multiple of its share."""
-        if whole in self._sizes:
-            return self._unify(refined, self._sizes[whole])
-        self._sizes[whole] = refined.substitute(self._sizes)
+        if whole in self.sizes:
+            return self._unify(refined, self.sizes[whole])
+        self.sizes[whole] = refined.substitute(self.sizes)
         return True
 
     def _unify(self, ours: Dim, theirs: Dim) -> bool:
         """Whether the sizes agree, once a symbol that was met for the first time stands for what it must."""
-        fresh = [symbol for symbol in ours.symbols() if symbol not in self._sizes]
+        fresh = [symbol for symbol in ours.symbols() if symbol not in self.sizes]
         if len(fresh) == 1:
             factor = ours.divide(Dim.of_symbol(fresh[0]))
             size = theirs.divide(factor) if factor is not None and factor.is_constant else None
             if size is None:
                 return False
-            self._sizes[fresh[0]] = size
-        return ours.substitute(self._sizes) == theirs
+            self.sizes[fresh[0]] = size
+        return ours.substitute(self.sizes) == theirs
 
     def _node(self, ours: Node, theirs: Node, values: dict[Value, Value]) -> bool:
         if ours.module != theirs.module or len(ours.inputs) != len(theirs.inputs):
@@ -110,7 +111,7 @@ class _Comparison:
     def _same(self, ours: Any, theirs: Any) -> bool:
         """Whether two static values are the same with sizes in place of symbols."""
         if isinstance(ours, Dim):
-            return isinstance(theirs, Dim | int) and ours.substitute(self._sizes) == theirs
+            return isinstance(theirs, Dim | int) and ours.substitute(self.sizes) == theirs
         if type(ours) is not type(theirs):
             return False
         if isinstance(ours, Checked):

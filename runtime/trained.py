@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlc.compiler.generality import covers
-from dlc.compiler.graph import BlockModule
+from dlc.compiler.generality import binding
+from dlc.compiler.graph import BlockModule, Graph
 from dlc.compiler.onnx.errors import WeightMismatch
 from dlc.compiler.program import Model
 from dlc.grammar.diagnostics import Refusal
 from dlc.grammar.suggest import nearest
 from dlc.runtime.errors import NotARun, UnknownInstance
+from dlc.runtime.spec import read_spec
 from dlc.runtime.train.run import Run, weights_of_run
 
 if TYPE_CHECKING:
@@ -36,19 +37,16 @@ class Trained:
 def trained_model(run: Run, name: str | None = None) -> Trained:
     """What a run trained under the name of an instance or of its model, or the only one.
 
-    Its sizes are as open as the model declares them, if the model by itself does what the instance does, or else those
-    of the data. Raises Refusal.
+    Its sizes are as open as the model declares them, but for those that weights depend on, if the model by itself does
+    what the instance does; or else they are those of the data. Raises Refusal.
     """
     spec = run.spec
     instance = choose_instance(run, name)
     module = spec.instances[instance]
-    declared = run.program.models.get(spec.models[instance])
-    if declared is not None and isinstance(module, BlockModule) and covers(declared.graph, module.graph):
-        model = declared
-    elif isinstance(module, BlockModule):
-        model = Model(spec.models[instance], module.graph, module.graph.doc)
-    else:
+    if not isinstance(module, BlockModule):
         raise Refusal(UnknownInstance(f"`{instance}` is an operation, and a model is due", spec.span))
+    name = spec.models[instance]
+    model = _as_declared(run, name, module.graph) or Model(name, module.graph, module.graph.doc)
     return Trained(instance, model, _belonging(weights_of_run(run, instance), model, str(run.folder)))
 
 
@@ -68,6 +66,30 @@ def choose_instance(run: Run, name: str | None) -> str:
     near = nearest(name, [*spec.instances, *spec.models.values()])
     help = f"did you mean {near}?" if near else None
     raise Refusal(UnknownInstance(f"{run.folder} trains no {name}", None, notes=told, help=help))
+
+
+def _as_declared(run: Run, name: str, trained: Graph) -> Model | None:
+    """The model of that name by itself, if it does what was trained, with a number for each size of a weight."""
+    declared = run.program.models.get(name)
+    sizes = binding(declared.graph, trained) if declared else None
+    if declared is None or sizes is None:
+        return None
+    symbols = {
+        symbol for weight in declared.graph.weights().values() for size in weight.shape for symbol in size.symbols()
+    }
+    if not symbols:
+        return declared
+    if not symbols <= sizes.keys():
+        return None
+    closing = {(symbol.whole or symbol).name: str(sizes[symbol] * symbol.share) for symbol in symbols}
+    program, _ = read_spec(
+        run.folder / "spec.dl",
+        {**run.config.overrides, **closing},
+        data_folder=Path(run.config.data_folder),
+        library=run.folder,
+    )
+    closed = program.models.get(name) if program else None
+    return closed if closed and binding(closed.graph, trained) is not None else None
 
 
 def read_weights(place: str, model: Model) -> dict[str, Array]:
