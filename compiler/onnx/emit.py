@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.dim import Dim, Symbol
-from dlc.compiler.graph import Graph, ModelRef, Node, ReadWeight, Value, weights_of
+from dlc.compiler.graph import Graph, Loop, ModelRef, Node, ReadWeight, Value, weights_of
 from dlc.compiler.naming import Names
 from dlc.compiler.onnx import metadata
 from dlc.compiler.onnx.elements import numpy_type, onnx_type
@@ -114,7 +114,9 @@ class _Emitter:
 
     def _refuse_unwritable(self) -> None:
         for node in self._graph.nodes:
-            if isinstance(node.action, Op) and node.action.no_onnx is not None:
+            if isinstance(node.action, Loop):
+                self._diagnostics.append(NoOnnxOperator("loops at run time are not exported to ONNX", node.span))
+            elif isinstance(node.action, Op) and node.action.no_onnx is not None:
                 self._diagnostics.append(
                     NoOnnxOperator(
                         f"`{node.action.name}` cannot be exported to ONNX", node.span, label=node.action.no_onnx

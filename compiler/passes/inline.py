@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections import ChainMap
+from collections.abc import Iterator, Mapping, MutableMapping
+from dataclasses import dataclass, field, replace
 
-from dlc.compiler.graph import Call, Check, Graph, ModelRef, Node, Operand, Value
+from dlc.compiler.graph import Call, Check, Graph, Loop, ModelRef, Node, Operand, Value
 from dlc.compiler.naming import Names
 from dlc.compiler.op import Op
 
@@ -20,9 +21,19 @@ def inline(graph: Graph) -> Graph:
     """
     flat = replace(graph, inputs=dict(graph.inputs), outputs=(), nodes=[], checks=[])
     top = _Body.whole(graph)
-    _Inliner(flat, top).run()
-    flat.outputs = tuple(top.values[output] for output in graph.outputs)
+    taken = _Taken(Names(flat.inputs))
+    _Inliner(flat, top, taken).run()
+    flat.checks = list(taken.checks)
     return flat
+
+
+@dataclass(slots=True)
+class _Taken:
+    """What is gathered over the whole graph: the names of values, what precedes them, the checks."""
+
+    names: Names
+    prefixes: Names = field(default_factory=Names)
+    checks: dict[Check, None] = field(default_factory=dict[Check, None])
 
 
 class _Body:
@@ -39,7 +50,7 @@ class _Body:
         prefix: str,
         owner: str,
         borrowed: Mapping[str, str],
-        values: dict[Value, Value],
+        values: MutableMapping[Value, Value],
         call: Node | None = None,
     ) -> None:
         self.graph = graph
@@ -80,15 +91,16 @@ class _Body:
 
 
 class _Inliner:
-    def __init__(self, flat: Graph, top: _Body) -> None:
+    """Writes one body, and all that it calls, into a flat graph."""
+
+    def __init__(self, flat: Graph, top: _Body, taken: _Taken) -> None:
         self._flat = flat
+        self._top = top
         self._stack = [top]
-        self._names = Names(flat.inputs)
-        self._prefixes = Names()
-        self._checks: dict[Check, None] = {}
+        self._taken = taken
 
     def run(self) -> None:
-        self._checks.update(dict.fromkeys(self._stack[0].graph.checks))
+        self._taken.checks.update(dict.fromkeys(self._top.graph.checks))
         while self._stack:
             body = self._stack[-1]
             node = next(body.pending, None)
@@ -97,24 +109,37 @@ class _Inliner:
                 self._leave(body)
             elif isinstance(node.action, Call):
                 self._stack.append(self._enter(body, node, node.action.graph))
+            elif isinstance(node.action, Loop):
+                self._copy(body, replace(node, action=self._loop(body, node.action)))
             else:
                 self._copy(body, node)
-        self._flat.checks = list(self._checks)
+        self._flat.outputs = tuple(self._top.values[output] for output in self._top.graph.outputs)
+
+    def _loop(self, body: _Body, loop: Loop) -> Loop:
+        """The loop with a flat body, which goes on to see what is around it."""
+        own: dict[Value, Value] = {}
+        inner = _Body(loop.body, body.prefix, body.owner, body.borrowed, ChainMap(own, body.values))
+        flat = replace(loop.body, inputs={}, outputs=(), nodes=[], checks=[])
+        for name, value in loop.body.inputs.items():
+            unique = self._taken.names.claim(body.prefix + name)
+            own[value] = flat.inputs[unique] = Value(value.type, value.span, unique)
+        _Inliner(flat, inner, self._taken).run()
+        return replace(loop, body=flat)
 
     def _copy(self, body: _Body, node: Node) -> None:
         module = None if node.module is None else body.path(node.module)
-        kind = node.action.name if isinstance(node.action, Op) else "weight"
+        kind = node.action.name if isinstance(node.action, Op) else type(node.action).__name__.lower()
         outputs: list[Value] = []
         for output in node.outputs:
             name = body.name(output) or module or body.prefix + kind
-            outputs.append(Value(output.type, output.span, self._names.claim(name)))
+            outputs.append(Value(output.type, output.span, self._taken.names.claim(name)))
             body.values[output] = outputs[-1]
         inputs = tuple(body.operand(operand) for operand in node.inputs)
         self._flat.nodes.append(replace(node, inputs=inputs, outputs=tuple(outputs), module=module))
 
     def _enter(self, body: _Body, node: Node, callee: Graph) -> _Body:
         module = None if node.module is None else body.path(node.module)
-        prefix = self._prefixes.claim(body.prefix + callee.name if module is None else module)
+        prefix = self._taken.prefixes.claim(body.prefix + callee.name if module is None else module)
         models = [body.path(operand.path) for operand in node.inputs if isinstance(operand, ModelRef)]
         tensors = [body.values[operand] for operand in node.values]
         inner = _Body(
@@ -129,7 +154,7 @@ class _Inliner:
             name = body.name(output)
             if name is not None:
                 inner.named.setdefault(result, name)
-        self._checks.update(dict.fromkeys(callee.checks))
+        self._taken.checks.update(dict.fromkeys(callee.checks))
         return inner
 
     def _leave(self, body: _Body) -> None:

@@ -8,6 +8,7 @@ from dlc.compiler.graph import (
     BlockModule,
     Call,
     Graph,
+    Loop,
     ModelRef,
     Module,
     Node,
@@ -41,10 +42,15 @@ def verify(graph: Graph) -> None:
 
 
 class _Verification:
-    def __init__(self, graph: Graph) -> None:
+    """One graph; the body of a loop sees the values and the modules of the graph around it."""
+
+    def __init__(self, graph: Graph, around: _Verification | None = None) -> None:
         self._graph = graph
         self._modules = _index({**graph.modules, **graph.borrowed})
         self._made: set[Value] = set()
+        if around is not None:
+            self._modules |= around._modules
+            self._made |= around._made
 
     def run(self) -> Iterator[Graph]:
         """Gives the graphs that this one refers to, and so asks for their verification."""
@@ -73,6 +79,9 @@ class _Verification:
             case Call(graph=callee):
                 self._call(node, callee)
                 yield callee
+            case Loop() as loop:
+                self._loop(node, loop)
+                yield from _Verification(loop.body, self).run()
             case ReadWeight():
                 module = self._module(node)
                 self._require(isinstance(module, WeightModule), f"{node.module} is not a weight", node)
@@ -106,6 +115,18 @@ class _Verification:
         else:
             self._require(not callee.modules, f"{callee.name} has weights, and the call says not whose", node)
         self._types(node, tuple(value.type for value in callee.outputs))
+
+    def _loop(self, node: Node, loop: Loop) -> None:
+        body = loop.body
+        given = [value.type for value in body.inputs.values()][int(loop.indexed) + loop.sequences :]
+        carried = [value.type for value in body.outputs[: loop.carried]]
+        first = [value.type for value in list(node.values)[loop.sequences : loop.sequences + loop.carried]]
+        last = [value.type for value in node.outputs[: loop.carried]]
+        self._require(given == carried == last, f"the loop carries {_list(given)} and leaves {_list(carried)}", node)
+        self._require(
+            [type.shape for type in first] == [type.shape for type in given], "the loop starts otherwise", node
+        )
+        self._require(len(node.outputs) == len(body.outputs), "the loop and its body differ in their results", node)
 
     def _module(self, node: Node) -> Module:
         self._require(node.module in self._modules, f"there is no module {node.module}", node)
@@ -145,6 +166,8 @@ def _action(node: Node) -> str:
             return f"the call of {callee.name}"
         case ReadWeight():
             return f"the weight {node.module}"
+        case Loop():
+            return "a loop"
 
 
 def _show(value: Value) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from dlc.compiler.graph import Call, Graph, ModelRef, ReadWeight
+from dlc.compiler.graph import Call, Graph, Loop, ModelRef, ReadWeight
 from dlc.compiler.op import Op
 from dlc.compiler.passes import EXPORT, inline, prune, run
 from dlc.compiler.passes.verify import BrokenGraph, verify
@@ -164,3 +164,36 @@ def test_verification_finds_what_is_broken(model: Read, breaking: Callable[[Grap
 def test_prune_keeps_the_inputs(model: Read) -> None:
     graph = model("model M(x: float[N], z: float[N]) -> (y: float[N]):\n    return tanh(x)\n").graph
     assert list(prune(graph).inputs) == ["x", "z"]
+
+
+LOOP = """
+block Cell(x: float[N, d], h: float[N, d]) -> float[N, d]:
+    y = x + (h -> linear(d))
+    return tanh(y)
+
+block Run(xs: float[N, T, d]) -> float[N, T, d]:
+    cell = Cell()
+    scale = 2 * sum(xs)
+    h = zeros(N, d)
+    loop x in xs along 1 collecting h as hs:
+        h = cell(x, h) * scale
+    return hs
+
+model M(xs: float[N, T, 4]) -> (y: float[N, T, 4]):
+    return xs -> Run -> Run
+"""
+
+
+def test_inlining_goes_into_the_bodies_of_loops(model: Read) -> None:
+    graph = model(LOOP).graph
+    verify(graph)
+    flat = run(EXPORT, graph)
+    verify(flat)
+    loops = [node for node in flat.nodes if isinstance(node.action, Loop)]
+    assert len(loops) == 2
+    assert [[inner.module for inner in loop.action.body.nodes if inner.module] for loop in loops] == [
+        ["Run.cell.linear"],
+        ["Run_2.cell.linear"],
+    ]
+    names = [value.name for loop in loops for node in loop.action.body.nodes for value in node.outputs]
+    assert len(set(names)) == len(names)
