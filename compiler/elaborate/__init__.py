@@ -228,7 +228,13 @@ def _unique_parameters(tree: ast.Block) -> None:
 def _no_data(tree: ast.Train, scope: Scope) -> UnknownName:
     known = [name for name, value in scope.own().items() if isinstance(value, _DataDef)]
     near = nearest(tree.data.id, known)
-    help = f"did you mean `{near}`?" if near else f"there are {', '.join(known)}" if known else f"declare it: data {tree.data.id}: …"
+    help = (
+        f"did you mean `{near}`?"
+        if near
+        else f"there are {', '.join(known)}"
+        if known
+        else f"declare it: data {tree.data.id}: …"
+    )
     return UnknownName(f"there is no data `{tree.data.id}`", tree.data.span, help=help)
 
 

@@ -306,6 +306,7 @@ def _index_tensor(frame: Frame, value: Value, tree: ast.Index) -> Any:
     op = operations()["index"](items=tuple(items))  # pyright: ignore[reportCallIssue]
     places = tree.indices[0].span.to(tree.indices[-1].span)
     spans = {"x": tree.value.span, "items": places, "indices": places}
+    spans.update((f"items[{place}]", index.span) for place, index in enumerate(tree.indices))
     return frame.apply(op, [value, *indices], tree.span, spans)
 
 
@@ -315,6 +316,10 @@ def _index_item(frame: Frame, index: ast.Expr | ast.Slice) -> tuple[Item, list[V
     if isinstance(index, ast.Slice):
         return Range(_end(frame, index.start), _end(frame, index.stop)), []
     place = evaluate(frame, index)
+    if is_sequence(place):
+        listed = [static.whole(item, index.span) for item in place]
+        positions = operations()["positions"](places=listed)
+        return Gather(), [frame.apply(positions, [], index.span, {"places": index.span})]
     match place:
         case None:
             return NewAxis(), []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dlc.compiler.checked import FieldsError
@@ -15,7 +16,7 @@ from dlc.compiler.types import ShapeError, TypeMismatch
 from dlc.grammar.diagnostics import Diagnostic, Label
 from dlc.grammar.source import Span
 
-_SIDES = {"add", "subtract", "multiply", "divide", "floor_divide", "remainder", "power", "matmul"}
+_SIDE = re.compile(r"\b(left|right)\b(?! side)")
 
 
 def origins(sizes: Sequence[Dim], *, apart_from: Span) -> tuple[Label, ...]:
@@ -40,27 +41,85 @@ def shape(
 ) -> Diagnostic:
     """The diagnostic for a refusal by an operation's shape rule."""
     place = spans.get(error.argument, span) if error.argument else span
-    names = _operand_names(op, inputs)
+    operands = {name: value for name, value in zip(_names(op, inputs), inputs, strict=True) if isinstance(value, Value)}
+    label = "" if _about_another(error, operands) else error.label
+    labels = origins(error.sizes, apart_from=place)
+    if not labels:
+        labels = tuple(_bound(operands, place))
+    told = {single.text for single in labels} | ({label} if len(operands) == 1 else set())
     notes = [
         f"{name}: {value.type}, from {producer(value)}"
-        for name, value in zip(names, inputs, strict=True)
-        if isinstance(value, Value)
+        for name, value in operands.items()
+        if str(value.type) not in told and f"`{value.name}` is {value.type}" not in told
     ]
     kind = ElementType if isinstance(error, TypeMismatch) else ShapeMismatch
     return kind(
-        error.message,
+        _SIDE.sub(r"the \1 side", error.message) if "left" in operands or "right" in operands else error.message,
         place,
-        label=error.label,
-        labels=origins(error.sizes, apart_from=place),
+        label=label,
+        labels=labels,
         notes=(*_aligned(notes), *error.notes),
-        help=error.help,
+        help=_advice(error, op, operands, span, spans),
     )
 
 
-def _operand_names(op: Op, inputs: Sequence[Any]) -> list[str]:
-    if op.hidden or op.name in _SIDES:
-        return ["left", "right"][: len(inputs)] if len(inputs) == 2 else ["operand"] * len(inputs)
-    return [name for name, _ in type(op).operands(tuple(inputs))]
+def _names(op: Op, inputs: Sequence[Any]) -> list[str]:
+    """What the operands are called: as the parameters, several of one with their numbers."""
+    names = [name for name, _ in type(op).operands(tuple(inputs))]
+    return [
+        f"{name}[{names[:place].count(name)}]" if names.count(name) > 1 else name for place, name in enumerate(names)
+    ]
+
+
+def _about_another(error: ShapeError, operands: Mapping[str, Value]) -> bool:
+    """Whether a label would tell a tensor's type at the place of a static parameter."""
+    return error.argument not in (None, *operands) and error.label in {str(value.type) for value in operands.values()}
+
+
+def _bound(operands: Mapping[str, Value], place: Span) -> Iterator[Label]:
+    """Where the operands got their names, for sizes that were computed and so remember no place."""
+    for value in {id(value): value for value in operands.values()}.values():
+        apart = value.span.end <= place.start or place.end <= value.span.start
+        if value.name and apart and value.span.source is place.source:
+            yield Label(value.span, f"`{value.name}` is {value.type}")
+
+
+def _advice(
+    error: ShapeError, op: Op, operands: Mapping[str, Value], span: Span, spans: Mapping[str, Span]
+) -> str | None:
+    """An error's help in the words of the spec; for the commonest misfits also what the shape rules cannot know."""
+    left, right = operands.get("left"), operands.get("right")
+    if left is not None and right is not None and error.argument is None:
+        if op.name == "matmul":
+            return _transposed(left, right, span, spans)
+        for few, many, side in ((right, left, "right"), (left, right, "left")):
+            if 0 < few.type.rank < many.type.rank and many.type.shape[: few.type.rank] == few.type.shape:
+                axes = ", ".join([":"] * few.type.rank + ["none"] * (many.type.rank - few.type.rank))
+                return f"shapes are aligned at the last axis; for axes of size 1 there: {_quoted(spans[side])}[{axes}]"
+    if error.help is None or error.argument is None or error.argument not in spans:
+        return error.help
+    text = _quoted(spans[error.argument])
+    if error.argument == text:
+        return error.help
+    return re.sub(rf"\b{re.escape(error.argument)}\b(?!=)", lambda _: text, error.help)
+
+
+def _transposed(left: Value, right: Value, span: Span, spans: Mapping[str, Span]) -> str | None:
+    """Which side to transpose so that a product of matrices fits."""
+    rows, columns = left.type.shape[-2:], right.type.shape[-2:]
+    if len(columns) == 2 and left.type.shape[-1] == columns[1]:
+        return f"transpose the right side: {_quoted(spans['left'])} @ {_quoted(spans['right'])}.T"
+    if len(rows) == 2 and len(columns) == 2 and rows[0] == columns[0]:
+        return f"transpose the left side: {_quoted(spans['left'])}.T @ {_quoted(spans['right'])}"
+    return None
+
+
+def _quoted(span: Span) -> str:
+    """An operand as the spec has it, in parentheses where it needs them; a name where it is long."""
+    text = span.text
+    if len(text) > 40 or "\n" in text:
+        return "x"
+    return text if re.fullmatch(r"[\w.]+|[\w.]+\([^()]*\)|[\w.]+\[[^\[\]]*\]|\([^()]*\)", text) else f"({text})"
 
 
 def _aligned(notes: list[str]) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dlc.compiler.dim import Dim
-from dlc.compiler.op import Example, Op
+from dlc.compiler.op import Example, Ints, Op
 from dlc.compiler.torch.context import Code
 from dlc.compiler.types import DType, ShapeError, Tensor, TypeMismatch, axes, broadcast, require_rank
 
@@ -261,6 +261,26 @@ def _gather(g: OnnxContext, x: OnnxValue, axis: int, indices: tuple[OnnxValue, .
     after = g.op("Slice", shape, g.ints([axis + len(positions)]), g.ints([_END]))
     joined = g.op("Reshape", x, g.op("Concat", before, g.ints([-1]), after, axis=0), allowzero=0)
     return g.op("Gather", joined, flat, axis=axis)
+
+
+class Positions(Op):
+    """The positions that an index lists: x[[0, 2, 1]]."""
+
+    hidden = True
+    places: Ints
+    examples = (Example(places=[0, 2, 1], gives="int 3 < 3"), Example(places=[0, -1], gives="int 2"))
+
+    def infer(self) -> Tensor:
+        if not self.places:
+            raise ShapeError("places", "the index lists no positions")
+        below = Dim.of(max(self.places) + 1) if min(self.places) >= 0 else None
+        return Tensor(DType.INT, (Dim.of(len(self.places)),), below)
+
+    def torch(self, t: TorchContext) -> Code:
+        return t.factory("torch.tensor", Code(str(list(self.places))), dtype=None)
+
+    def onnx(self, g: OnnxContext) -> OnnxValue:
+        return g.constant(list(self.places), DType.INT)
 
 
 class SwapLast(Op):
