@@ -1,0 +1,127 @@
+"""Checkpoints: the state of a training in files that appear together or not at all.
+
+Each is a folder `checkpoints/<number>` of three files: `model.safetensors` (the weights), `state.safetensors` (the
+optimiser, random states) and `state.json` (the position). It is written under another name, seen to the disk and then
+renamed, so that whatever has a number is whole, whenever the process died. The run's own folder shows the files of the
+last one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlc.runtime.files import sync_folder, write_file
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MODEL, STATE, RECORD = "model.safetensors", "state.safetensors", "state.json"
+_KEPT = 2
+_WRITING = ".writing"
+
+
+class BrokenCheckpointError(Exception):
+    """A file of a checkpoint cannot be read."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The weights by their paths, other tensors by name, and what JSON can hold."""
+
+    model: Mapping[str, Tensor]
+    state: Mapping[str, Tensor]
+    record: Mapping[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of a run, the last two of which are kept."""
+
+    def __init__(self, run: Path) -> None:
+        self._run = run
+        self._folder = run / "checkpoints"
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Adds a checkpoint. OSError where it cannot be written: those before it remain."""
+        from safetensors.torch import save
+
+        numbers = self._numbers()
+        writing = self._folder / _WRITING
+        if writing.exists():  # left behind by a process that died
+            shutil.rmtree(writing)
+        writing.mkdir(parents=True)
+        write_file(writing / MODEL, save(_compact(checkpoint.model)))
+        write_file(writing / STATE, save(_compact(checkpoint.state)))
+        write_file(writing / RECORD, json.dumps(checkpoint.record, indent=1, allow_nan=False).encode())
+        sync_folder(writing)
+        place = self._folder / str(numbers[-1] + 1 if numbers else 1)
+        os.rename(writing, place)
+        sync_folder(self._folder)
+        self._show(place)
+        for number in numbers[: 1 - _KEPT]:
+            shutil.rmtree(self._folder / str(number))
+
+    def load(self) -> Checkpoint | None:
+        """The last checkpoint, if there is one. Raises BrokenCheckpointError."""
+        place = self.last()
+        if place is None:
+            return None
+        return Checkpoint(read_tensors(place / MODEL), read_tensors(place / STATE), read_record(place / RECORD))
+
+    def last(self) -> Path | None:
+        """The folder of the last checkpoint."""
+        numbers = self._numbers()
+        return self._folder / str(numbers[-1]) if numbers else None
+
+    def _numbers(self) -> list[int]:
+        if not self._folder.is_dir():
+            return []
+        return sorted(int(entry.name) for entry in self._folder.iterdir() if entry.name.isdecimal())
+
+    def _show(self, place: Path) -> None:
+        """Shows a checkpoint's files in the run's folder, each replaced at once, so that a reader finds whole ones."""
+        for name in (STATE, RECORD, MODEL):
+            beside = self._run / f".{name}.new"
+            beside.unlink(missing_ok=True)
+            try:
+                os.link(place / name, beside)
+            except OSError:  # a file system without links
+                shutil.copyfile(place / name, beside)
+            os.replace(beside, self._run / name)
+        sync_folder(self._run)
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """A file of JSON that holds an object. Raises BrokenCheckpointError."""
+    try:
+        record: Any = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise BrokenCheckpointError(path, str(error)) from error
+    if not isinstance(record, dict):
+        raise BrokenCheckpointError(path, "an object is due")
+    return record  # pyright: ignore[reportUnknownVariableType]
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """A file of tensors. Raises BrokenCheckpointError."""
+    from safetensors import SafetensorError, torch
+
+    try:
+        return torch.load_file(path)  # pyright: ignore[reportUnknownMemberType]
+    except (OSError, SafetensorError) as error:
+        raise BrokenCheckpointError(path, str(error)) from error
+
+
+def _compact(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors as a file holds them: in memory of their own, of the host."""
+    return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}

@@ -1,0 +1,285 @@
+"""Training and measuring a run: data, modules, the loop, checkpoints, signals, in this order."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from dlc.compiler.program import Minimize, Program, TrainSpec
+from dlc.grammar.diagnostics import Refusal
+from dlc.grammar.suggest import nearest
+from dlc.runtime.data.load import Dataset, load_data
+from dlc.runtime.emitted import load_module
+from dlc.runtime.errors import BrokenRun, NoDevice, NonFiniteLoss, RunExists, RunFinished, UnknownPart
+from dlc.runtime.seeds import seed_torch
+from dlc.runtime.train.checkpoint import BrokenCheckpointError, Checkpoint, read_tensors
+from dlc.runtime.train.loop import EpochEnded, Loop, NonFiniteError, Task, measure
+from dlc.runtime.train.metrics import plain
+from dlc.runtime.train.process import reproducible, stop_requests
+from dlc.runtime.train.progress import progress
+from dlc.runtime.train.run import METRICS, Run, data_folder, weights_file
+
+# A checkpoint is due at the end of an epoch that took a second or more since the last, and within longer ones.
+_EPOCH_SECONDS = 1.0
+_STEP_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a training. finished: false where it was interrupted. parts: the last epoch's means by part."""
+
+    finished: bool
+    epochs: int
+    steps: int
+    seconds: float
+    parts: Mapping[str, Mapping[str, float | None]]
+
+
+def train(
+    spec: TrainSpec,
+    program: Program,
+    run: Run,
+    *,
+    epochs: int | None = None,
+    resume: bool = False,
+    quiet: bool = False,
+    device: str | None = None,
+) -> Result:
+    """Trains a spec in its run, from the start or from the last checkpoint, to the end or until it is interrupted.
+
+    epochs: how many in all, in place of what the run was started with. device: as PyTorch names it; by default the
+    accelerator where there is one. Raises Refusal: a run of another spec, data that does not fit, a loss that is not
+    finite, ...
+    """
+    run.check(program, spec, run.config.overrides)
+    place = choose_device(device)
+    with run.locked(), reproducible(run.config.threads):
+        last = _last(run)
+        if last is not None and not resume:
+            help = "go on with it by --resume, or name another folder"
+            raise Refusal(RunExists(f"{run.folder} has been trained already", None, help=help))
+        if epochs is not None and epochs != run.config.epochs:
+            run.extend(epochs)
+        data = load_data(spec.data, data_folder(spec.data), spec.settings.seed).to(place)
+        task = make_task(spec, data, place)
+        loop = Loop(task, spec.settings, epochs=run.config.epochs)
+        if last is not None:
+            _restore(run, spec, task, loop, last)
+        if loop.finished:
+            raise Refusal(_finished(run, loop))
+        run.begin(torch.get_num_threads(), str(place))
+        return _Session(run, spec, task, loop, last).train(quiet)
+
+
+def evaluate(
+    run: Run,
+    part: str,
+    *,
+    device: str | None = None,
+    prepare: Callable[[Mapping[str, nn.Module]], None] | None = None,
+) -> dict[str, float]:
+    """The means of what a run's step reports over a part of its data. Raises Refusal.
+
+    prepare: is handed the instances, with their weights, before anything is measured.
+    """
+    spec = run.spec
+    place = choose_device(device)
+    if part not in spec.data.split:
+        near = nearest(part, spec.data.split)
+        help = f"did you mean `{near}`?" if near else f"its parts are {', '.join(spec.data.split)}"
+        raise Refusal(UnknownPart(f"the data {spec.data.name} has no part `{part}`", None, help=help))
+    path = weights_file(run)
+    with reproducible(run.config.threads):
+        data = load_data(spec.data, data_folder(spec.data), spec.settings.seed).to(place)
+        task = make_task(spec, data, place)
+        try:
+            tensors = read_tensors(path)
+        except BrokenCheckpointError as error:
+            raise Refusal(BrokenRun(f"{path} cannot be read", None, notes=(error.reason,))) from error
+        _load_weights(run, spec, task.instances, tensors)
+        if prepare is not None:
+            prepare(task.instances)
+        return measure(task, part, spec.settings)
+
+
+def make_task(spec: TrainSpec, data: Dataset, device: torch.device) -> Task:
+    """The modules and the step of a spec, from the text that `dlc compile --to torch` writes, with fresh weights."""
+    from dlc.compiler.torch.emit import emit_training
+
+    module = load_module(spec.name, emit_training(spec))
+    seed_torch(spec.settings.seed)
+    instances: dict[str, nn.Module] = {name: made.to(device) for name, made in module.build().items()}
+    return Task(instances, module.step, data.parts)
+
+
+def choose_device(name: str | None) -> torch.device:
+    """The device of that name; without one the accelerator, or else the processor. Raises Refusal."""
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise Refusal(NoDevice(f"there is no device {name} here", None, notes=(reason,))) from error
+    return device
+
+
+# --- one training, from where it stands -------------------------------------------------------------------------
+
+
+class _Session:
+    """A training under way, with its files."""
+
+    def __init__(self, run: Run, spec: TrainSpec, task: Task, loop: Loop, last: Checkpoint | None) -> None:
+        self._run = run
+        self._spec = spec
+        self._task = task
+        self._loop = loop
+        self._metrics = run.folder / METRICS
+        self._written = int(last.record["metrics"]) if last else 0  # bytes of metrics.jsonl that count
+        self._before = float(last.record["seconds"]) if last else 0.0
+        self._saved_at = loop.position if last else None
+        self._started = self._saved = time.monotonic()
+
+    def train(self, quiet: bool) -> Result:
+        with self._run.writing():
+            self._cut_metrics()
+        loop = self._loop
+        bar = progress(steps=loop.steps, done=loop.position.step, epochs=loop.epochs, quiet=quiet)
+        last: EpochEnded | None = None
+        try:
+            with stop_requests() as interrupted, bar:
+                for event in loop.events():
+                    if isinstance(event, EpochEnded):
+                        last = event
+                        with self._run.writing():
+                            self._note(event)
+                        bar.ended(event)
+                    else:
+                        bar.stepped(event)
+                    if interrupted.is_set():
+                        break
+                    since = time.monotonic() - self._saved
+                    if since >= (_EPOCH_SECONDS if isinstance(event, EpochEnded) else _STEP_SECONDS):
+                        self._save()
+                if self._saved_at != loop.position:
+                    self._save()
+        except NonFiniteError as error:
+            raise Refusal(self._not_finite(error)) from error
+        parts = {part: plain(means) for part, means in last.parts.items()} if last else {}
+        return Result(loop.finished, loop.position.epoch, loop.position.step, self._seconds(), parts)
+
+    def _seconds(self) -> float:
+        return self._before + time.monotonic() - self._started
+
+    def _save(self) -> None:
+        record = {**self._loop.record(), "metrics": self._written, "seconds": round(self._seconds(), 3)}
+        record["fingerprint"] = self._run.config.fingerprint
+        with self._run.writing():
+            checkpoint = Checkpoint(_weights(self._spec, self._task.instances), self._loop.tensors(), record)
+            self._run.checkpoints.save(checkpoint)
+        self._saved = time.monotonic()
+        self._saved_at = self._loop.position
+
+    def _cut_metrics(self) -> None:
+        """Takes back the lines of epochs that the last checkpoint does not know of: they come again."""
+        with open(self._metrics, "ab") as file:
+            file.truncate(self._written)
+
+    def _note(self, event: EpochEnded) -> None:
+        position = {"epoch": event.position.epoch, "step": event.position.step, "lr": event.lr}
+        line = json.dumps({**position, **{part: plain(means) for part, means in event.parts.items()}})
+        with open(self._metrics, "ab") as file:
+            file.write(f"{line}\n".encode())
+            file.flush()
+            os.fsync(file.fileno())
+            self._written = file.tell()
+
+    def _not_finite(self, error: NonFiniteError) -> NonFiniteLoss:
+        losses = [effect for _, effect in self._spec.step.effects if isinstance(effect, Minimize)]
+        span = losses[error.number].span if error.number < len(losses) else self._spec.span
+        reports = tuple(f"{name} is {value:g}" for name, value in error.reports.items())
+        kept = (
+            f"the run keeps the checkpoint of step {self._saved_at.step}"
+            if self._saved_at
+            else "the run has no checkpoint yet"
+        )
+        return NonFiniteLoss(
+            f"the loss is {error.loss} at step {error.step}, in epoch {error.epoch}",
+            span,
+            label="no update was made",
+            notes=(*reports, kept),
+            help="lower the learning rate, or add a warmup to the schedule",
+        )
+
+
+# --- checkpoints and weights ------------------------------------------------------------------------------------
+
+
+def _last(run: Run) -> Checkpoint | None:
+    try:
+        return run.checkpoints.load()
+    except BrokenCheckpointError as error:
+        raise Refusal(_broken(run, error)) from error
+
+
+def _broken(run: Run, error: BrokenCheckpointError) -> BrokenRun:
+    folder = error.path.parent
+    return BrokenRun(
+        f"{error.path} cannot be read",
+        None,
+        notes=(error.reason,),
+        help=f"remove the folder {folder} to go on from the checkpoint before it",
+    )
+
+
+def _restore(run: Run, spec: TrainSpec, task: Task, loop: Loop, last: Checkpoint) -> None:
+    """Goes back to a checkpoint. Raises Refusal where it belongs to another spec or is incomplete."""
+    _load_weights(run, spec, task.instances, last.model)
+    try:
+        loop.restore(last.state, last.record)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        place = run.checkpoints.last() or run.folder
+        broken = BrokenCheckpointError(place / "state.json", f"it lacks what training needs: {error}")
+        raise Refusal(_broken(run, broken)) from error
+
+
+def _weights(spec: TrainSpec, instances: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    """All weights by their paths in a run."""
+    return {
+        spec.weight_prefix(instance) + name: value
+        for instance, module in instances.items()
+        for name, value in module.state_dict().items()
+    }
+
+
+def _load_weights(run: Run, spec: TrainSpec, instances: Mapping[str, nn.Module], tensors: Mapping[str, Tensor]) -> None:
+    """Copies weights into the modules, where each must find its place."""
+    due = _weights(spec, instances)
+    notes = [f"`{name}` is missing" for name in due.keys() - tensors.keys()]
+    notes += [f"`{name}` is nothing that the spec makes" for name in tensors.keys() - due.keys()]
+    for name in due.keys() & tensors.keys():
+        if due[name].shape != tensors[name].shape:
+            notes.append(f"`{name}` has the shape {list(tensors[name].shape)}, and {list(due[name].shape)} is due")
+    if notes:
+        message = f"the weights of {run.folder} are not those of its spec"
+        raise Refusal(BrokenRun(message, None, notes=tuple(sorted(notes)[:5])))
+    with torch.no_grad():
+        for name, value in due.items():
+            value.copy_(tensors[name])
+
+
+def _finished(run: Run, loop: Loop) -> RunFinished:
+    done = loop.position
+    return RunFinished(
+        f"{run.folder} is finished: it has been trained for {done.epoch} epochs, {done.step} steps",
+        None,
+        help=f"--epochs {done.epoch * 2} goes on to twice as many",
+    )

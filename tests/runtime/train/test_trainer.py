@@ -1,0 +1,282 @@
+"""Training a spec in its run, dying at any moment, going on."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dlc.grammar.diagnostics import Diagnostic, Refusal
+from dlc.runtime.spec import read_checked
+from dlc.runtime.train import trainer
+from dlc.runtime.train.checkpoint import Checkpoints
+from dlc.runtime.train.run import Run, weights_of_run
+from dlc.runtime.train.trainer import Result, evaluate, train
+
+
+def trained(spec: Path, folder: Path, name: str = "Fit", **named: Any) -> Result:
+    program = read_checked(spec)
+    run = Run.open(folder) if (folder / "config.json").exists() else Run.create(folder, program, program.trains[name])
+    return train(program.trains[name], program, run, **{"quiet": True, "device": "cpu", **named})
+
+
+def refusal(caught: pytest.ExceptionInfo[Refusal]) -> Diagnostic:
+    (diagnostic,) = caught.value.diagnostics
+    return diagnostic
+
+
+def outcome(folder: Path) -> tuple[bytes, str]:
+    return (folder / "model.safetensors").read_bytes(), (folder / "metrics.jsonl").read_text()
+
+
+@pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint after every step."""
+    monkeypatch.setattr(trainer, "_EPOCH_SECONDS", 0.0)
+    monkeypatch.setattr(trainer, "_STEP_SECONDS", 0.0)
+
+
+def test_a_run_is_written(spec: Path, tmp_path: Path) -> None:
+    result = trained(spec, tmp_path / "run", epochs=30)
+    assert (result.finished, result.epochs, result.steps) == (True, 30, 300)
+    lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == list(range(1, 31))
+    assert lines[-1]["valid"]["error"] < 0.5 * lines[0]["valid"]["error"]
+    assert result.parts == {"train": lines[-1]["train"], "valid": lines[-1]["valid"]}
+    assert json.loads((tmp_path / "run/environment.json").read_text())["packages"]["torch"] == torch.__version__
+    assert not list((tmp_path / "run").rglob("*.pkl")) + list((tmp_path / "run").rglob("*.pt"))
+
+
+def test_what_is_measured_later_is_what_was_measured_then(spec: Path, tmp_path: Path) -> None:
+    result = trained(spec, tmp_path / "run")
+    run = Run.open(tmp_path / "run")
+    assert evaluate(run, "valid", device="cpu") == result.parts["valid"]
+    assert set(evaluate(run, "test", device="cpu")) == {"loss", "error"}
+    with pytest.raises(Refusal) as caught:
+        evaluate(run, "tset")
+    assert (refusal(caught).code, refusal(caught).help) == ("DL6014", "did you mean `test`?")
+
+
+def test_weights_have_the_paths_of_the_spec(spec: Path, tmp_path: Path) -> None:
+    trained(spec, tmp_path / "run", epochs=1)
+    run = Run.open(tmp_path / "run")
+    module: Any = run.spec.instances["net"]
+    due = {path: tuple(int(size) for size in weight.shape) for path, weight in module.graph.weights().items()}
+    assert {path: value.shape for path, value in weights_of_run(run, "net").items()} == due
+
+
+def test_process_wide_settings_are_put_back(spec: Path, tmp_path: Path) -> None:
+    trained(spec, tmp_path / "run", epochs=1)
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+# --- going on ---------------------------------------------------------------------------------------------------
+
+
+class Death(BaseException):
+    """The process dies here."""
+
+
+@pytest.fixture(scope="module")
+def whole(another_spec: Path) -> tuple[bytes, str]:
+    """What a training gives that nothing interrupts."""
+    folder = another_spec.parent / "run"
+    trained(another_spec, folder)
+    return outcome(folder)
+
+
+@pytest.mark.parametrize("moment", [0, 1, 7, 10, 11, 25])
+def test_a_training_that_died_ends_as_if_it_had_not(
+    spec: Path, tmp_path: Path, whole: tuple[bytes, str], monkeypatch: pytest.MonkeyPatch, eager: None, moment: int
+) -> None:
+    save, left = Checkpoints.save, [moment]
+
+    def dying(self: Checkpoints, *arguments: Any) -> None:
+        if left[0] == 0:
+            raise Death
+        left[0] -= 1
+        save(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", dying)
+        with pytest.raises(Death):
+            trained(spec, tmp_path / "run")
+    torch.manual_seed(1234)
+    monkeypatch.setattr(trainer, "_STEP_SECONDS", 30.0)
+    assert trained(spec, tmp_path / "run", resume=True).finished
+    assert outcome(tmp_path / "run") == whole
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from dlc.runtime.spec import read_checked
+from dlc.runtime.train import trainer
+from dlc.runtime.train.run import Run
+trainer._STEP_SECONDS = trainer._EPOCH_SECONDS = 0.0
+folder = Path(sys.argv[2])
+program = read_checked(sys.argv[1])
+spec = program.trains["Fit"]
+run = Run.open(folder) if (folder / "config.json").exists() else Run.create(folder, program, spec)
+print("training", flush=True)
+trainer.train(spec, program, run, resume=True, quiet=True, device="cpu")
+"""
+
+
+def started(spec: Path, folder: Path) -> subprocess.Popen[str]:
+    environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
+    arguments = [sys.executable, "-c", SCRIPT, str(spec), str(folder)]
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=environment)
+    assert process.stdout is not None
+    if process.stdout.readline() != "training\n":
+        process.kill()
+        process.communicate()
+        pytest.fail("the training did not start")
+    return process
+
+
+def test_a_killed_process_leaves_a_run_that_goes_on(spec: Path, tmp_path: Path, whole: tuple[bytes, str]) -> None:
+    folder = tmp_path / "run"
+    process = started(spec, folder)
+    try:
+        deadline = time.monotonic() + 60
+        while not (folder / "checkpoints/3").exists() and time.monotonic() < deadline:
+            time.sleep(0.001)
+        time.sleep(random.Random(0).uniform(0, 0.01))
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert trained(spec, folder, resume=True).finished
+    assert outcome(folder) == whole
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_training_stops_with_a_checkpoint(
+    spec: Path, tmp_path: Path, whole: tuple[bytes, str], monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    rate: Callable[..., float] = trainer.Loop._rate
+
+    def interrupting(self: trainer.Loop, step: int) -> float:
+        if step == 23:
+            signal.raise_signal(number)
+        return rate(self, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer.Loop, "_rate", interrupting)
+        result = trained(spec, tmp_path / "run")
+    assert (result.finished, result.steps) == (False, 24)
+    assert trained(spec, tmp_path / "run", resume=True).finished
+    assert outcome(tmp_path / "run") == whole
+
+
+def test_training_outside_of_the_main_thread(spec: Path, tmp_path: Path) -> None:
+    found: list[Result] = []
+    thread = threading.Thread(target=lambda: found.append(trained(spec, tmp_path / "run", epochs=1)))
+    thread.start()
+    thread.join()
+    assert found[0].finished
+
+
+def test_a_finished_run_is_finished(spec: Path, tmp_path: Path) -> None:
+    trained(spec, tmp_path / "run")
+    with pytest.raises(Refusal) as caught:
+        trained(spec, tmp_path / "run", resume=True)
+    assert refusal(caught).code == "DL8007"
+    assert refusal(caught).message == f"{tmp_path / 'run'} is finished: it has been trained for 4 epochs, 40 steps"
+    assert trained(spec, tmp_path / "run", resume=True, epochs=6).epochs == 6
+
+
+def test_a_trained_run_is_not_trained_again_by_accident(spec: Path, tmp_path: Path) -> None:
+    trained(spec, tmp_path / "run", epochs=1)
+    with pytest.raises(Refusal) as caught:
+        trained(spec, tmp_path / "run")
+    assert refusal(caught).code == "DL8005"
+
+
+def test_a_damaged_checkpoint_is_told_with_the_way_out(spec: Path, tmp_path: Path, eager: None) -> None:
+    trained(spec, tmp_path / "run", epochs=1)
+    last = Run.open(tmp_path / "run").checkpoints.last()
+    assert last is not None
+    (last / "state.safetensors").write_bytes(b"")
+    with pytest.raises(Refusal) as caught:
+        trained(spec, tmp_path / "run", resume=True)
+    assert refusal(caught).code == "DL8009"
+    assert refusal(caught).help == f"remove the folder {last} to go on from the checkpoint before it"
+
+
+def test_weights_of_other_shapes_are_told(spec: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    trained(spec, tmp_path / "run", epochs=1)
+    path = tmp_path / "run/model.safetensors"
+    weights = {name: value.clone() for name, value in load_file(path).items()}
+    weights["linear.weight"] = torch.zeros(2, 2)
+    del weights["linear.bias"]
+    path.unlink()
+    save_file(weights, path)
+    with pytest.raises(Refusal) as caught:
+        evaluate(Run.open(tmp_path / "run"), "valid", device="cpu")
+    assert refusal(caught).code == "DL8009"
+    assert refusal(caught).notes == (
+        "`linear.bias` is missing",
+        "`linear.weight` has the shape [2, 2], and [1, 8] is due",
+    )
+
+
+# --- what goes wrong --------------------------------------------------------------------------------------------
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(spec: Path, tmp_path: Path) -> None:
+    with pytest.raises(Refusal) as caught:
+        trained(spec, tmp_path / "run", "Blow")
+    diagnostic = refusal(caught)
+    assert diagnostic.code == "DL8010"
+    assert diagnostic.message == "the loss is nan at step 1, in epoch 1"
+    assert diagnostic.span is not None
+    assert diagnostic.span.text == "minimize mean(log(net(x) - 1000))"
+    assert diagnostic.notes == ("the run has no checkpoint yet",)
+
+
+def test_an_unknown_device(spec: Path, tmp_path: Path) -> None:
+    for name in ("gpu", "cuda:99"):
+        with pytest.raises(Refusal) as caught:
+            trained(spec, tmp_path / "run", device=name)
+        assert refusal(caught).code == "DL8011"
+
+
+def test_a_disk_that_cannot_be_written(spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device", "model.safetensors")
+
+    monkeypatch.setattr("dlc.runtime.train.checkpoint.write_file", full)
+    with pytest.raises(Refusal) as caught:
+        trained(spec, tmp_path / "run", epochs=1)
+    assert refusal(caught).code == "DL8013"
+    assert refusal(caught).message == "model.safetensors cannot be written: no space left on device"
+
+
+def test_lines_for_each_epoch(spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trained(spec, tmp_path / "run", quiet=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    assert lines[0].startswith("epoch 1/4  train: loss ")
+    assert "  valid: loss " in lines[3]
+
+
+def test_a_bar_on_a_terminal(
+    spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    trained(spec, tmp_path / "run", quiet=False)
+    assert "epoch 4/4" in capsys.readouterr().out
