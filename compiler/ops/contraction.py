@@ -53,7 +53,8 @@ class Einsum(Op):
         for place, (term, x) in enumerate(zip(terms, xs, strict=True)):
             if len(term) != x.rank:
                 raise ShapeError(
-                    f"xs[{place}]", f"`{' '.join(term)}` names {axes(len(term))}, and the tensor has {x.rank}",
+                    f"xs[{place}]",
+                    f"`{' '.join(term)}` names {axes(len(term))}, and the tensor has {x.rank}",
                     label=str(x),
                 )
             for name, size in zip(term, x.shape, strict=True):

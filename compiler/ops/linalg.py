@@ -1,9 +1,9 @@
-"""Linear algebra: products of matrices and vectors, and what matrices decompose into."""
+"""Products of matrices and vectors, and diagonals."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from dlc.compiler.dim import Dim
 from dlc.compiler.op import Example, Op
@@ -15,10 +15,8 @@ from dlc.compiler.types import (
     broadcast,
     product,
     require_axes,
-    require_float,
     require_number,
     require_rank,
-    unify,
 )
 
 if TYPE_CHECKING:
@@ -39,17 +37,6 @@ def same_type(names: Sequence[str], operands: Sequence[Tensor]) -> DType:
                 help=f'cast({name}, "{first.dtype.value}")',
             )
     return first.dtype
-
-
-def _square(name: str, x: Tensor) -> Dim:
-    require_axes(name, x, 2)
-    rows, columns = x.shape[-2:]
-    if rows != columns:
-        raise ShapeError(
-            name, f"a square matrix is due, and {name} has {rows} rows and {columns} columns", label=str(x),
-            sizes=(rows, columns),
-        )
-    return unify(rows, columns)
 
 
 class Matmul(Op):
@@ -188,150 +175,3 @@ class Diag(Op):
 
 def _places(g: OnnxContext, size: Dim) -> OnnxValue:
     return g.op("Range", g.constant(0, DType.INT), g.size(size), g.constant(1, DType.INT))
-
-
-class Det(Op):
-    """The determinant of square matrices."""
-
-    examples = (Example("3 3", gives=""), Example("N 4 4", gives="N", tolerance=1e-4))
-
-    def infer(self, x: Tensor) -> Tensor:
-        require_float("x", x)
-        _square("x", x)
-        return Tensor(x.dtype, x.shape[:-2])
-
-    def torch(self, t: TorchContext, x: Code) -> Code:
-        return t.call("torch.linalg.det", x)
-
-    def onnx(self, g: OnnxContext, x: OnnxValue) -> OnnxValue:
-        return g.op("Det", x)
-
-
-class Solve(Op):
-    """The X of A X = B, for square A; B is a vector or a matrix of columns, leading axes are broadcast."""
-
-    examples = (
-        Example("3 3", "3", gives="3"),
-        Example("3 3", "3 T", gives="3 T"),
-        Example("N D D", "N D 2", gives="N D 2"),
-    )
-    no_onnx = "ONNX has no operator that solves linear equations"
-
-    def infer(self, a: Tensor, b: Tensor) -> Tensor:
-        require_float("a", a)
-        if same_type(("a", "b"), (a, b)) and not b.rank:
-            raise ShapeError("b", "b is a scalar, and a vector or a matrix is due", label=str(b))
-        size = _square("a", a)
-        vector = b.rank == 1
-        rows = b.shape[-1 if vector else -2]
-        if rows != size:
-            raise ShapeError("b", f"{size} equations against {rows} right-hand sides", label=str(b), sizes=(size, rows))
-        if vector:
-            if a.rank > 2:
-                raise ShapeError("b", "one vector for a batch of matrices", label=str(b), help="unsqueeze(b, -1)")
-            return b
-        batch = broadcast(a.reshaped(a.shape[:-2]), b.reshaped(b.shape[:-2]))
-        return Tensor(a.dtype, (*batch, *b.shape[-2:]))
-
-    def torch(self, t: TorchContext, a: Code, b: Code) -> Code:
-        return t.call("torch.linalg.solve", a, b)
-
-    def macs(self, a: Tensor, b: Tensor) -> Dim:
-        """As Gaussian elimination does it: n^3 / 3 for the matrix, n^2 for each right-hand side."""
-        size = a.shape[-1]
-        columns = b.shape[-1] if b.rank > 1 else Dim.of(1)
-        return product(a.shape[:-2]) * (size**3 // 3 + size**2 * columns)
-
-
-class SquareMap(Op, abstract=True):
-    """A square matrix from a square matrix, over any leading axes."""
-
-    function: ClassVar[str]
-
-    def infer(self, x: Tensor) -> Tensor:
-        require_float("x", x)
-        _square("x", x)
-        return x
-
-    def torch(self, t: TorchContext, x: Code) -> Code:
-        return t.call(self.function, x)
-
-
-class Inverse(SquareMap):
-    """The inverse of square matrices; where it is to multiply something, `solve` is faster and more accurate."""
-
-    examples = (Example("3 3", gives="3 3"), Example("N D D", gives="N D D"))
-    function = "torch.linalg.inv"
-    no_onnx = "ONNX has no operator that inverts a matrix"
-
-
-class Cholesky(SquareMap):
-    """The lower triangular L of x = L L^T, for symmetric positive definite x."""
-
-    examples = (Example("N N", gives="N N", definite=True, smooth=False),)
-    function = "torch.linalg.cholesky"
-    no_onnx = "ONNX has no operator that decomposes a matrix"
-
-
-class Decomposition(Op, abstract=True):
-    """Several factors of a matrix."""
-
-    no_onnx = "ONNX has no operator that decomposes a matrix"
-    function: ClassVar[str]
-
-    def torch(self, t: TorchContext, x: Code) -> Code:
-        return t.call(self.function, x)
-
-
-def _least(x: Tensor) -> Dim:
-    require_float("x", x)
-    require_axes("x", x, 2)
-    rows, columns = x.shape[-2:]
-    return rows if rows == columns else Dim.minimum(rows, columns)
-
-
-class Svd(Decomposition):
-    """The U, S and V^T of x = U diag(S) V^T: orthonormal columns, singular values in descending order, rows."""
-
-    examples = (
-        Example("4 3", gives=("4 3", "3", "3 3"), smooth=False),
-        Example("N 3 T", gives=("N 3 min(3,T)", "N min(3,T)", "N min(3,T) T"), smooth=False),
-    )
-    function = "torch.linalg.svd"
-
-    def infer(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        least, batch = _least(x), x.shape[:-2]
-        return (
-            x.reshaped((*batch, x.shape[-2], least)),
-            x.reshaped((*batch, least)),
-            x.reshaped((*batch, least, x.shape[-1])),
-        )
-
-    def torch(self, t: TorchContext, x: Code) -> Code:
-        return t.call(self.function, x, full_matrices=False)
-
-
-class Eigh(Decomposition):
-    """The eigenvalues of symmetric matrices, in ascending order, and their eigenvectors as columns."""
-
-    examples = (Example("3 3", gives=("3", "3 3"), smooth=False),)
-    function = "torch.linalg.eigh"
-
-    def infer(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        require_float("x", x)
-        _square("x", x)
-        return x.reshaped(x.shape[:-1]), x
-
-
-class Qr(Decomposition):
-    """The Q and R of x = Q R: orthonormal columns and an upper triangle."""
-
-    examples = (
-        Example("4 3", gives=("4 3", "3 3")),
-        Example("N 3 T", gives=("N 3 min(3,T)", "N min(3,T) T"), smooth=False),
-    )
-    function = "torch.linalg.qr"
-
-    def infer(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        least, batch = _least(x), x.shape[:-2]
-        return x.reshaped((*batch, x.shape[-2], least)), x.reshaped((*batch, least, x.shape[-1]))

@@ -93,9 +93,7 @@ class ScatterAdd(Op):
                 "values", f"values are {values.dtype.value}, and x is {x.dtype.value}", label=str(values), against="x"
             )
         if values.shape != index.shape:
-            raise ShapeError(
-                "values", "values and index differ in shape", label=str(values), against="index"
-            )
+            raise ShapeError("values", "values and index differ in shape", label=str(values), against="index")
         return x.cast(x.dtype)
 
     def torch(self, t: TorchContext, x: Code, index: Code, values: Code) -> Code:
