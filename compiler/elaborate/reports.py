@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from dlc.compiler.checked import FieldsError
@@ -15,8 +15,6 @@ from dlc.compiler.op import Op
 from dlc.compiler.types import ShapeError, TypeMismatch
 from dlc.grammar.diagnostics import Diagnostic, Label
 from dlc.grammar.source import Span
-
-_SIDE = re.compile(r"\b(left|right)\b(?! side)")
 
 
 def origins(sizes: Sequence[Dim], *, apart_from: Span) -> tuple[Label, ...]:
@@ -42,19 +40,24 @@ def shape(
     """The diagnostic for a refusal by an operation's shape rule."""
     place = spans.get(error.argument, span) if error.argument else span
     operands = {name: value for name, value in zip(_names(op, inputs), inputs, strict=True) if isinstance(value, Value)}
-    label = "" if _about_another(error, operands) else error.label
+    at_fault = operands.get(error.argument or "")
+    alone = at_fault is not None and error.label == str(at_fault.type)  # wrong by itself, and shown in full
+    types = {str(value.type) for value in operands.values()}
+    label = "" if at_fault is None and error.argument and error.label in types else error.label
     labels = origins(error.sizes, apart_from=place)
-    if not labels:
-        labels = tuple(_bound(operands, place))
-    told = {single.text for single in labels} | ({label} if len(operands) == 1 else set())
+    told: list[Value] = [] if not alone else list(operands.values())
+    if not labels and not alone:
+        bound = {id(value): value for value in operands.values() if _stands_apart(value, place)}
+        labels = tuple(map(_where_bound, bound.values()))
+        told = list(bound.values())
     notes = [
         f"{name}: {value.type}, from {producer(value)}"
         for name, value in operands.items()
-        if str(value.type) not in told and f"`{value.name}` is {value.type}" not in told
+        if not any(value is other for other in told)
     ]
     kind = ElementType if isinstance(error, TypeMismatch) else ShapeMismatch
     return kind(
-        _SIDE.sub(r"the \1 side", error.message) if "left" in operands or "right" in operands else error.message,
+        _message(error, at_fault),
         place,
         label=label,
         labels=labels,
@@ -71,17 +74,28 @@ def _names(op: Op, inputs: Sequence[Any]) -> list[str]:
     ]
 
 
-def _about_another(error: ShapeError, operands: Mapping[str, Value]) -> bool:
-    """Whether a label would tell a tensor's type at the place of a static parameter."""
-    return error.argument not in (None, *operands) and error.label in {str(value.type) for value in operands.values()}
+def _message(error: ShapeError, at_fault: Value | None) -> str:
+    """The first line in the words of the spec: an operand by its own name, a side of an operator as a side."""
+    if error.argument in ("left", "right"):
+        return re.sub(rf"^{error.argument}\b", f"the {error.argument} side", error.message)
+    if error.argument and at_fault is not None and at_fault.name:
+        return re.sub(rf"^{re.escape(error.argument)}\b", lambda _: f"`{at_fault.name}`", error.message)
+    return error.message
 
 
-def _bound(operands: Mapping[str, Value], place: Span) -> Iterator[Label]:
-    """Where the operands got their names, for sizes that were computed and so remember no place."""
-    for value in {id(value): value for value in operands.values()}.values():
-        apart = value.span.end <= place.start or place.end <= value.span.start
-        if value.name and apart and value.span.source is place.source:
-            yield Label(value.span, f"`{value.name}` is {value.type}")
+def _stands_apart(value: Value, place: Span) -> bool:
+    """Whether a value got its name somewhere else in the same file."""
+    span = value.span
+    return bool(value.name) and span.source is place.source and (span.end <= place.start or place.end <= span.start)
+
+
+def _where_bound(value: Value) -> Label:
+    """The place where a value got its name, for sizes that were computed and so remember no place."""
+    span = value.span
+    declared = f"{value.name}: {value.type}"
+    if span.source.text.startswith(declared, span.start):
+        return Label(Span(span.source, span.start, span.start + len(declared)), "declared here")
+    return Label(span, f"`{value.name}` is {value.type}")
 
 
 def _advice(
@@ -101,7 +115,9 @@ def _advice(
     text = _quoted(spans[error.argument])
     if error.argument == text:
         return error.help
-    return re.sub(rf"\b{re.escape(error.argument)}\b(?!=)", lambda _: text, error.help)
+    name = re.escape(error.argument)
+    bare = re.sub(rf"\({name}(?=[,)])", lambda _: f"({text.strip('()') if text[0] == '(' else text}", error.help)
+    return re.sub(rf"\b{name}\b(?!=)", lambda _: text, bare) if bare == error.help else bare
 
 
 def _transposed(left: Value, right: Value, span: Span, spans: Mapping[str, Span]) -> str | None:
