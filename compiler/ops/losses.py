@@ -257,7 +257,7 @@ class KlGaussian(Op):
 
 
 _KL_GAUSSIAN = '''\
-def kl_gaussian(mu, logvar):
+def gaussian_divergence(mu, logvar):
     """The divergence of N(mu, exp(logvar)) from N(0, 1), for each example."""
     return (mu.square() + logvar.exp() - 1 - logvar).reshape(len(mu), -1).sum(1) / 2'''
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dlc.compiler.onnx.context import OnnxContext, OnnxValue
 
 _ROPE = '''\
-def rope(x, base=10000.0, offset=0, interleaved=False):
+def apply_rope(x, base=10000.0, offset=0, interleaved=False):
     """Turns each pair of the last axis by an angle that grows with the position, the axis before it."""
     half = x.shape[-1] // 2
     place = torch.arange(offset, offset + x.shape[-2], device=x.device)
@@ -25,13 +25,13 @@ def rope(x, base=10000.0, offset=0, interleaved=False):
     turned = a * cos - b * sin, a * sin + b * cos
     return torch.stack(turned, dim=-1).flatten(-2) if interleaved else torch.cat(turned, dim=-1)'''
 _SINUSOID = '''\
-def sinusoid(length, width, base=10000.0, dtype=None, device=None):
+def sinusoid_table(length, width, base=10000.0, dtype=None, device=None):
     """Sines and cosines of the position, at wavelengths from 2 pi to 2 pi times the base."""
     rate = base ** (-torch.arange(0, width, 2, device=device) / width)
     angle = torch.arange(length, device=device)[:, None] * rate
     return torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(-2).to(dtype or torch.get_default_dtype())'''
 _ALIBI = '''\
-def alibi(slopes, length, dtype=None, device=None):
+def alibi_bias(slopes, length, dtype=None, device=None):
     """What to add to the scores of each head: minus its slope for each step of distance."""
     place = torch.arange(length, device=device)
     slopes = torch.tensor(slopes, dtype=dtype or torch.get_default_dtype(), device=device)

@@ -1,0 +1,318 @@
+"""How good predictions of classes are, for one batch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from dlc.compiler.dim import Dim
+from dlc.compiler.op import Example, Int, Op, Positive
+from dlc.compiler.ops.class_losses import class_axis
+from dlc.compiler.ops.losses import require_classes, require_target, unlike_shapes
+from dlc.compiler.torch.context import Code, TorchContext
+from dlc.compiler.types import DType, ShapeError, Tensor, agree, require_float, require_rank
+
+if TYPE_CHECKING:
+    from dlc.compiler.onnx.context import OnnxContext, OnnxValue
+
+_MACRO = '''\
+def macro_average(scores, guess, target):
+    """The mean of the classes' scores, over those that occur among the guesses or the targets."""
+    seen = (guess.sum(0) + target.sum(0) > 0).to(scores.dtype)
+    return (scores * seen).sum() / seen.sum().clamp(min=1)'''
+_SHARE = '''\
+def {name}_score(guess, target):
+    """{about}, from a row for each example and a column for each class."""
+    right = (guess * target).sum(0)
+    return macro_average(right{twice} / ({total}).clamp(min=1), guess, target)'''
+_AUROC = '''\
+def auroc_score(scores, target):
+    """How often a positive scores above a negative, ties counting half."""
+    wins = (scores[:, None] > scores).float() + (scores[:, None] == scores).float() / 2
+    pairs = target[:, None].float() * (1 - target.float())
+    return (wins * pairs).sum() / pairs.sum()'''
+
+
+class Accuracy(Op):
+    """The share of targets that are the class of the highest logit, or one of the `k` highest.
+
+    Axes are those of `cross_entropy`. Where logits have the target's shape, there are two classes, and a positive
+    logit says the second.
+    """
+
+    k: Positive = 1
+    axis: Int | None = None
+    examples = (
+        Example("N V", "int N < V", gives=""),
+        Example("N V", "int N < V", k=2, gives=""),
+        Example("N V H W", "int N H W < V", gives=""),
+        Example("N V H W", "int32 N H W < V", k=2, gives=""),
+        Example("N", "int N < 2", gives=""),
+        Example("N", "bool N", gives=""),
+    )
+
+    def infer(self, logits: Tensor, target: Tensor) -> Tensor:
+        require_float("logits", logits)
+        if is_binary(logits, target):
+            require_binary(logits, target)
+            if self.k > 1:
+                raise ShapeError("k", "there are two classes, so one of the highest two is always right")
+            return Tensor(DType.FLOAT, ())
+        axis = class_axis(logits, target, self.axis)
+        require_classes(target, logits.shape[axis])
+        if logits.shape[axis].less(self.k):
+            raise ShapeError("k", f"k is {self.k}, and there are {logits.shape[axis]} classes", against="logits")
+        return Tensor(DType.FLOAT, ())
+
+    def torch(self, t: TorchContext, logits: Code, target: Code) -> Code:
+        type, goal = t.inputs
+        if is_binary(type, goal):
+            right = t.binary("==", positive(t, logits), second_class(t, target, goal))
+        elif self.k == 1:
+            right = t.binary("==", t.method(logits, "argmax", _axis(self, type, goal)), target)
+        else:
+            axis = _axis(self, type, goal)
+            best = t.attribute(t.method(logits, "topk", self.k, dim=axis), "indices")
+            right = t.method(t.binary("==", best, t.method(target, "unsqueeze", axis)), "any", axis)
+        return t.method(t.method(right, "float"), "mean")
+
+    def onnx(self, g: OnnxContext, logits: OnnxValue, target: OnnxValue) -> OnnxValue:
+        type, goal = g.inputs
+        if is_binary(type, goal):
+            right = g.op("Equal", onnx_positive(g, logits), onnx_second_class(g, target))
+            return g.op("ReduceMean", g.cast(right, DType.FLOAT), keepdims=0)
+        axis = class_axis(type, goal, self.axis)
+        target = g.cast(target, DType.INT)
+        if self.k == 1:
+            right = g.op("Equal", g.op("ArgMax", logits, axis=axis, keepdims=0), target)
+            return g.op("ReduceMean", g.cast(right, DType.FLOAT), keepdims=0)
+        best = g.multi("TopK", logits, g.ints([self.k]), results=2, axis=axis)[1]
+        hits = g.cast(g.op("Equal", best, g.op("Unsqueeze", target, g.ints([axis]))), DType.FLOAT)
+        return g.op("ReduceMean", g.op("ReduceMax", hits, g.ints([axis]), keepdims=0), keepdims=0)
+
+
+class ClassScore(Op, abstract=True):
+    """A score for each class, averaged over the classes that occur; of two classes, the score of the second.
+
+    Axes and the form of two classes are those of `accuracy`.
+    """
+
+    axis: Int | None = None
+    about: ClassVar[str]
+    twice: ClassVar[bool] = False
+    total: ClassVar[str]  # what the right guesses of a class are divided by
+
+    def infer(self, logits: Tensor, target: Tensor) -> Tensor:
+        require_float("logits", logits)
+        if is_binary(logits, target):
+            require_binary(logits, target)
+        else:
+            require_classes(target, logits.shape[class_axis(logits, target, self.axis)])
+        return Tensor(DType.FLOAT, ())
+
+    def torch(self, t: TorchContext, logits: Code, target: Code) -> Code:
+        t.defining(_MACRO)
+        twice = " * 2" if self.twice else ""
+        score = t.defining(_SHARE.format(name=self.name, about=self.about, twice=twice, total=self.total))
+        return t.call(score, *one_hot_pair(t, logits, target, self.axis))
+
+    def onnx(self, g: OnnxContext, logits: OnnxValue, target: OnnxValue) -> OnnxValue:
+        guess, goal = onnx_one_hot_pair(g, logits, target, self.axis)
+        rows, one = g.ints([0]), g.constant(1.0, DType.FLOAT)
+        right = g.op("ReduceSum", g.op("Mul", guess, goal), rows, keepdims=0)
+        guessed, true = (g.op("ReduceSum", each, rows, keepdims=0) for each in (guess, goal))
+        both = g.op("Add", guessed, true)
+        scores = self.divide(g, right, guessed, true)
+        seen = g.op("Min", both, one)
+        total = g.op("Max", g.op("ReduceSum", seen, keepdims=0), one)
+        return g.op("Div", g.op("ReduceSum", g.op("Mul", scores, seen), keepdims=0), total)
+
+    def divide(self, g: OnnxContext, right: OnnxValue, guessed: OnnxValue, true: OnnxValue) -> OnnxValue:
+        """The score of each class from how often it was guessed rightly, guessed, and true."""
+        raise NotImplementedError
+
+
+class Precision(ClassScore):
+    """The share of a class's guesses that are right."""
+
+    about = "The share of guesses that are right"
+    total = "guess.sum(0)"
+    examples = (
+        Example("N V", "int N < V", gives=""),
+        Example("N V H W", "int N H W < V", gives=""),
+        Example("N", "int N < 2", gives=""),
+    )
+
+    def divide(self, g: OnnxContext, right: OnnxValue, guessed: OnnxValue, true: OnnxValue) -> OnnxValue:
+        return g.op("Div", right, g.op("Max", guessed, g.constant(1.0, DType.FLOAT)))
+
+
+class Recall(ClassScore):
+    """The share of a class's members that are found."""
+
+    about = "The share of members that are found"
+    total = "target.sum(0)"
+    examples = (Example("N V", "int N < V", gives=""), Example("N", "bool N", gives=""))
+
+    def divide(self, g: OnnxContext, right: OnnxValue, guessed: OnnxValue, true: OnnxValue) -> OnnxValue:
+        return g.op("Div", right, g.op("Max", true, g.constant(1.0, DType.FLOAT)))
+
+
+class F1(ClassScore, name="f1"):
+    """The harmonic mean of precision and recall."""
+
+    about = "The harmonic mean of precision and recall"
+    twice = True
+    total = "guess.sum(0) + target.sum(0)"
+    examples = (Example("N V", "int N < V", gives=""), Example("N", "int N < 2", gives=""))
+
+    def divide(self, g: OnnxContext, right: OnnxValue, guessed: OnnxValue, true: OnnxValue) -> OnnxValue:
+        one = g.constant(1.0, DType.FLOAT)
+        return g.op("Div", g.op("Add", right, right), g.op("Max", g.op("Add", guessed, true), one))
+
+
+class Iou(ClassScore):
+    """The intersection over the union of what is guessed and what is true. Jaccard, 1912."""
+
+    about = "Intersection over union"
+    total = "guess.sum(0) + target.sum(0) - right"
+    examples = (Example("N V H W", "int N H W < V", gives=""), Example("N", "int N < 2", gives=""))
+
+    def divide(self, g: OnnxContext, right: OnnxValue, guessed: OnnxValue, true: OnnxValue) -> OnnxValue:
+        union = g.op("Sub", g.op("Add", guessed, true), right)
+        return g.op("Div", right, g.op("Max", union, g.constant(1.0, DType.FLOAT)))
+
+
+class Auroc(Op):
+    """The area under the receiver operating characteristic: how often a positive scores above a negative.
+
+    Ties count half. Without a positive and a negative in the batch it is not a number.
+    """
+
+    examples = (Example("20", "int 20 < 2", gives=""), Example("20", "bool 20", gives=""))
+
+    def infer(self, scores: Tensor, target: Tensor) -> Tensor:
+        require_float("scores", scores)
+        require_rank("scores", scores, 1)
+        if not is_binary(scores, target):
+            raise unlike_shapes("target", target, "scores", scores)
+        require_binary(scores, target, "scores")
+        return Tensor(DType.FLOAT, ())
+
+    def torch(self, t: TorchContext, scores: Code, target: Code) -> Code:
+        return t.call(t.defining(_AUROC), scores, second_class(t, target, t.inputs[1]))
+
+    def onnx(self, g: OnnxContext, scores: OnnxValue, target: OnnxValue) -> OnnxValue:
+        column = g.ints([1])
+        own = g.op("Unsqueeze", scores, column)
+        above, level = (g.cast(g.op(kind, own, scores), DType.FLOAT) for kind in ("Greater", "Equal"))
+        wins = g.op("Add", above, g.op("Mul", level, g.constant(0.5, DType.FLOAT)))
+        true = onnx_second_class(g, target)
+        yes = g.op("Unsqueeze", g.cast(true, DType.FLOAT), column)
+        pairs = g.op("Mul", yes, g.cast(g.op("Not", true), DType.FLOAT))
+        total = g.op("ReduceSum", pairs, keepdims=0)
+        return g.op("Div", g.op("ReduceSum", g.op("Mul", wins, pairs), keepdims=0), total)
+
+
+class Confusion(Op):
+    """How often each class (a row each) was taken for each class (a column each), as floats.
+
+    Axes and the form of two classes are those of `accuracy`.
+    """
+
+    axis: Int | None = None
+    examples = (
+        Example("N V", "int N < V", gives="V V"),
+        Example("N T V", "int N T < V", gives="V V"),
+    )
+
+    def infer(self, logits: Tensor, target: Tensor) -> Tensor:
+        require_float("logits", logits)
+        axis = class_axis(logits, target, self.axis)
+        require_classes(target, logits.shape[axis])
+        return Tensor(DType.FLOAT, (logits.shape[axis], logits.shape[axis]))
+
+    def torch(self, t: TorchContext, logits: Code, target: Code) -> Code:
+        guess, true = (t.method(each, "float") for each in one_hot_pair(t, logits, target, self.axis))
+        return t.binary("@", t.attribute(true, "T"), guess)
+
+    def onnx(self, g: OnnxContext, logits: OnnxValue, target: OnnxValue) -> OnnxValue:
+        guess, true = onnx_one_hot_pair(g, logits, target, self.axis)
+        return g.op("MatMul", g.op("Transpose", true, perm=[1, 0]), guess)
+
+
+def is_binary(logits: Tensor, target: Tensor) -> bool:
+    """Whether there is one logit for each target, its sign saying which of two classes it is."""
+    return logits.rank == target.rank and all(map(agree, logits.shape, target.shape))
+
+
+def require_binary(logits: Tensor, target: Tensor, name: str = "logits") -> None:
+    require_target("target", target, name, logits, bools=True)
+    if target.below is not None and target.below.at_most(2) is False:
+        raise ShapeError(
+            "target",
+            f"a target may be up to {target.below - 1}, and one logit tells two classes apart",
+            label=str(target),
+            against=name,
+        )
+
+
+def positive(t: TorchContext, logits: Code) -> Code:
+    return t.binary(">", logits, Code("0"))
+
+
+def second_class(t: TorchContext, target: Code, type: Tensor) -> Code:
+    """Which targets are the second of two classes, as bools."""
+    return target if type.dtype is DType.BOOL else t.binary(">", target, Code("0.5" if type.dtype.is_float else "0"))
+
+
+def onnx_positive(g: OnnxContext, logits: OnnxValue) -> OnnxValue:
+    return g.op("Greater", logits, g.constant(0.0, g.inputs[0].dtype))
+
+
+def onnx_second_class(g: OnnxContext, target: OnnxValue) -> OnnxValue:
+    type: Tensor = g.inputs[1]
+    if type.dtype is DType.BOOL:
+        return target
+    return g.op("Greater", target, g.constant(0.5 if type.dtype.is_float else 0, type.dtype))
+
+
+def one_hot_pair(t: TorchContext, logits: Code, target: Code, axis: int | None) -> tuple[Code, Code]:
+    """Guesses and targets as ints, a row for each example and a column for each class."""
+    type, goal = t.inputs
+    if is_binary(type, goal):
+        pair = positive(t, logits), second_class(t, target, goal)
+        first, second = (t.method(t.method(each, "reshape", -1, 1), "long") for each in pair)
+        return first, second
+    place = class_axis(type, goal, axis)
+    guess = t.method(logits, "argmax", -1 if place == type.rank - 1 else place)
+    target = target if goal.dtype is DType.INT else t.method(target, "long")
+    hot = (t.call("F.one_hot", each, type.shape[place]) for each in (guess, target))
+    first, second = (t.method(each, "flatten", 0, -2) if goal.rank > 1 else each for each in hot)
+    return first, second
+
+
+def onnx_one_hot_pair(
+    g: OnnxContext, logits: OnnxValue, target: OnnxValue, axis: int | None
+) -> tuple[OnnxValue, OnnxValue]:
+    """The same as floats."""
+    type, goal = g.inputs
+    if is_binary(type, goal):
+        pair = onnx_positive(g, logits), onnx_second_class(g, target)
+        first, second = (g.op("Reshape", g.cast(each, DType.FLOAT), g.ints([-1, 1])) for each in pair)
+        return first, second
+    place = class_axis(type, goal, axis)
+    guess = g.op("ArgMax", logits, axis=place, keepdims=0)
+    classes = g.op(
+        "Range", g.constant(0, DType.INT), g.size(type.shape[place]), g.constant(1, DType.INT)
+    )
+    first, second = (
+        g.cast(g.op("Equal", g.op("Reshape", each, g.ints([-1, 1])), classes), DType.FLOAT)
+        for each in (guess, g.cast(target, DType.INT))
+    )
+    return first, second
+
+
+def _axis(op: Accuracy, logits: Tensor, target: Tensor) -> Dim:
+    """The axis of classes as a person writes it: the last is -1."""
+    place = class_axis(logits, target, op.axis)
+    return Dim.of(-1 if place == logits.rank - 1 else place)
