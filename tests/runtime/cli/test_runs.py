@@ -55,7 +55,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         trained = call("train", "flower.dl", "-o", "run")
         assert trained.exit_code == 0, trained.stderr
         lines = trained.stdout.splitlines()
-        assert [line.split("  train: ")[0] for line in lines[:12]] == [f"epoch {number:2}/12" for number in range(1, 13)]
+        assert [line.split("  train: ")[0] for line in lines[:12]] == [
+            f"epoch {number:2}/12" for number in range(1, 13)
+        ]
         assert lines[-1].startswith("run: 12 epochs, 36 steps")
         exported = call("export", "run", "-o", "flower.onnx")
         assert exported.exit_code == 0, exported.stderr
