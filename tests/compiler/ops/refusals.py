@@ -36,7 +36,7 @@ def evaluate(case: Case, *inputs: torch.Tensor, weights: dict[str, torch.Tensor]
     if weights is not None:
         part = getattr(network.module, case.op.name)
         part.load_state_dict(weights, strict=True)
-    results = network([value.numpy() for value in inputs])
+    results = network([value.detach().numpy() for value in inputs])
     return results if len(results) > 1 else results[0]
 
 
@@ -48,5 +48,6 @@ def same_start(case: Case, module: torch.nn.Module) -> None:
         drawn = weight.init.draw(random, tuple(map(int, weight.shape)))
         theirs = state[name].double().numpy()
         assert drawn.shape == theirs.shape
-        assert np.std(drawn) == pytest.approx(np.std(theirs), rel=0.2, abs=1e-9)
+        few = theirs.size < 100
+        assert np.std(drawn) == pytest.approx(np.std(theirs), rel=0.6 if few else 0.2, abs=1e-9)
         assert np.abs(drawn).max() == pytest.approx(np.abs(theirs).max(), rel=0.35, abs=1e-9)
