@@ -7,7 +7,7 @@ from typing import Any
 
 from dlc.compiler.elaborate import static
 from dlc.compiler.elaborate.values import Arg, Composition, describe, is_layer
-from dlc.compiler.errors import LimitReached, MissingArgument, NotALayer, TooManyArguments, UnknownParameter
+from dlc.compiler.errors import LimitReached, MissingArgument, NotALayer, StaticType, TooManyArguments, UnknownParameter
 from dlc.grammar.diagnostics import Refusal
 from dlc.grammar.source import Span
 
@@ -41,6 +41,10 @@ def _repeat(given: Sequence[Arg], span: Span) -> Composition:
     if len(given) != 2:
         problem = TooManyArguments if len(given) > 2 else MissingArgument
         raise Refusal(problem("`repeat` takes a number and a layer", span, help="as in repeat(12, Layer(heads))"))
+    if is_layer(given[0].value) and not is_layer(given[1].value):
+        swapped = f"repeat({given[1].span.text}, {given[0].span.text})"
+        message = "`repeat` takes the number first, and then the layer"
+        raise Refusal(StaticType(message, given[0].span, label="the layer", help=swapped))
     count = static.whole(given[0].value, given[0].span)
     if not 0 <= count <= MAX_REPEATS:
         raise Refusal(LimitReached(f"a layer is repeated 0 to {MAX_REPEATS:,} times, not {count:,}", given[0].span))

@@ -31,6 +31,7 @@ from dlc.compiler.errors import LimitReached, NoReturn, NotBuilt, TensorExpected
 from dlc.compiler.graph import BlockModule, Check, Graph, ModelRef, Value
 from dlc.compiler.types import Tensor
 from dlc.grammar import ast
+from dlc.grammar import ast
 from dlc.grammar.diagnostics import Refusal, Sink
 from dlc.grammar.source import Span
 
@@ -140,7 +141,7 @@ class Compilation:
             except Refusal as refusal:
                 frame.report(refusal)
         elif returned is None and not frame.failed:
-            frame.refuse(NoReturn(f"`{block.name}` returns nothing", tree.name.span, help="end it with `return …`"))
+            frame.refuse(_no_return(tree))
         graph.modules = frame.modules()
         for inner, outer in borrowed:
             outer.applied = outer.applied or inner.applied
@@ -303,6 +304,14 @@ def _linear(size: Dim) -> tuple[Symbol | None, int]:
     if not factor.is_constant or size != Dim.of_symbol(symbol) * factor:
         return None, 0
     return symbol, int(factor)
+
+
+def _no_return(tree: ast.Block) -> NoReturn:
+    branch = next((statement for statement in reversed(tree.body) if isinstance(statement, ast.If)), None)
+    if branch is not None and branch is tree.body[-1]:
+        message = f"`{tree.name.id}` returns nothing where no condition holds"
+        return NoReturn(message, branch.span, help="end it with `return …`, or add `else:`")
+    return NoReturn(f"`{tree.name.id}` returns nothing", tree.name.span, help="end it with `return …`")
 
 
 def _borrow(frame: Frame, statics: Mapping[str, Arg]) -> tuple[list[tuple[Instance, Instance]], dict[str, Arg]]:

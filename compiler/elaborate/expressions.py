@@ -8,6 +8,7 @@ from typing import Any
 from dlc.compiler.dim import Dim
 from dlc.compiler.elaborate import calls, lookup, static
 from dlc.compiler.elaborate.combinators import COMBINATORS, combine
+from dlc.compiler.elaborate.elsewhere import name_here
 from dlc.compiler.elaborate.frame import Frame
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.values import (
@@ -33,6 +34,7 @@ from dlc.compiler.errors import (
     StaticType,
     TensorExpected,
     UnknownAttribute,
+    UnknownName,
     WrongCount,
 )
 from dlc.compiler.graph import Value
@@ -41,7 +43,7 @@ from dlc.compiler.op import operations
 from dlc.compiler.ops.indexing import At, Gather, Item, NewAxis, Range, Rest
 from dlc.compiler.types import Scalar
 from dlc.grammar import ast
-from dlc.grammar.diagnostics import Refusal
+from dlc.grammar.diagnostics import Label, Refusal
 from dlc.grammar.source import Span
 from dlc.grammar.suggest import nearest
 
@@ -171,6 +173,7 @@ def bind(frame: Frame, targets: Sequence[ast.Name], value: Any, span: Span) -> N
                 f"{len(targets)} names are bound, and there are {len(value)} values",
                 targets[0].span.to(targets[-1].span),
                 label=f"{len(targets)} names",
+                labels=(Label(span, f"{len(value)} values"),),
             )
         )
     for target, item in zip(targets, value, strict=True):
@@ -240,6 +243,8 @@ def _operand(value: Any, span: Span) -> Value | Scalar:
 
 
 def _attribute(frame: Frame, tree: ast.Attribute) -> Any:
+    if isinstance(tree.value, ast.Name) and tree.value.id not in frame.scope:
+        _refuse_prefix(tree.value, tree.name.id)
     value = evaluate(frame, tree.value)
     name = tree.name.id
     known: list[str] = []
@@ -257,13 +262,31 @@ def _attribute(frame: Frame, tree: ast.Attribute) -> Any:
         case _:
             raise Refusal(UnknownAttribute(f"{describe(value)} has no parts", tree.name.span))
     near = nearest(name, known)
-    raise Refusal(
-        UnknownAttribute(
-            f"{describe(value)} has no part `{name}`",
-            tree.name.span,
-            help=f"did you mean `{near}`?" if near else None,
+    help = f"did you mean `{near}`?" if near else None
+    if isinstance(value, Value) and (here := _operation_here(name)):
+        help = f"what is done to a tensor is an operation: {tree.value.span.text} -> {here}"
+    elif isinstance(value, Value):
+        help = "a tensor's only part is `.T`; its dimensions have names in its type, as in float[N, d]"
+    elif not near:
+        help = f"it has {', '.join(known) or 'none'}"
+    raise Refusal(UnknownAttribute(f"{describe(value)} has no part `{name}`", tree.name.span, help=help))
+
+
+def _operation_here(name: str) -> str | None:
+    known = operations()
+    here = name if name in known else name_here(name)
+    return here if here in known and not known[here].hidden else None
+
+
+def _refuse_prefix(tree: ast.Name, name: str) -> None:
+    """Refuses `torch.relu`, if `torch` is nothing here and the operation is there without it."""
+    here = _operation_here(name)
+    if here is not None and tree.id not in operations():
+        raise Refusal(
+            UnknownName(
+                f"there is nothing called `{tree.id}`", tree.span, help=f"operations stand without a prefix: {here}"
+            )
         )
-    )
 
 
 def _index(frame: Frame, tree: ast.Index) -> Any:
@@ -431,9 +454,11 @@ def _stage_callee(frame: Frame, tree: ast.Expr) -> Any:
     callee = evaluate(frame, tree)
     if is_layer(callee):
         return callee
-    raise Refusal(
-        NotALayer(f"`{tree.span.text}` is {describe(callee)}, not a layer, so nothing can be piped into it", tree.span)
-    )
+    help = None
+    if is_sequence(callee) and any(is_layer(item) for item in callee):
+        help = f"pipe into one after the other: for layer in {tree.span.text}: x = x -> layer"
+    message = f"`{tree.span.text}` is {describe(callee)}, not a layer, so nothing can be piped into it"
+    raise Refusal(NotALayer(message, tree.span, help=help))
 
 
 def _stage_layer(frame: Frame, tree: ast.Expr) -> Any:

@@ -98,29 +98,11 @@ class Frame:
 
     def modules(self) -> dict[str, Module]:
         """What the graph owns, every instance resolved. Reports instances that were never applied."""
-        resolved: dict[str, Module] = {}
-        for name, slot in self._slots.items():
-            module = self._resolve(slot)
-            if module is not None:
-                resolved[name] = module
-        return resolved
-
-    def _resolve(self, slot: Slot | None) -> Module | None:
-        if isinstance(slot, list):
-            items = tuple(self._resolve(item) for item in slot)
-            return ListModule(items) if any(item is not None for item in items) else None
-        if not isinstance(slot, Instance):
-            return slot
-        if not slot.applied and not self.failed:
-            self.refuse(
-                NeverApplied(
-                    f"`{slot.path}` is a layer that is never applied",
-                    slot.span,
-                    label="bound here",
-                    help=f"apply it, as in `x -> {slot.path}`, or remove it",
-                )
-            )
-        return slot.module
+        never = [] if self.failed else [unused for slot in self._slots.values() if (unused := _unapplied(slot))]
+        for unused in never:
+            self.refuse(_never_applied(unused))
+        resolved = ((name, _resolved(slot)) for name, slot in self._slots.items())
+        return {name: module for name, module in resolved if module is not None}
 
     # --- nodes ---
 
@@ -178,6 +160,32 @@ class Frame:
         if name not in self._constants:
             self._constants[name] = make()
         return self._constants[name]
+
+
+def _resolved(slot: Slot | None) -> Module | None:
+    if isinstance(slot, list):
+        items = tuple(_resolved(item) for item in slot)
+        return ListModule(items) if any(item is not None for item in items) else None
+    return slot.module if isinstance(slot, Instance) else slot
+
+
+def _unapplied(slot: Slot) -> list[Instance]:
+    """The instances in a slot that were never applied."""
+    if isinstance(slot, list):
+        return [instance for item in slot for instance in _unapplied(item)]
+    return [slot] if isinstance(slot, Instance) and not slot.applied else []
+
+
+def _never_applied(unused: Sequence[Instance]) -> NeverApplied:
+    """The instances of one name, of which a list has several."""
+    first = unused[0]
+    name, *places = first.path.split(".")
+    written = name + "".join(f"[{place}]" for place in places)
+    what = f"`{written}` is a layer that is" if len(unused) == 1 else f"{len(unused)} layers of `{name}` are"
+    help = f"apply it, as in `x -> {written}`, or remove it"
+    if places and len(unused) > 1:
+        help = f"apply them one after the other, as in `for layer in {name}: x = x -> layer`, or remove them"
+    return NeverApplied(f"{what} never applied", first.span, label="bound here", help=help)
 
 
 def known(slot: Slot) -> Module | None:

@@ -93,7 +93,7 @@ class Parameters:
             self._frame.scope.bind(name, evaluate(self._frame, _default(parameter)), parameter.name.span)
             return
         if passed.type.dtype is not dtype:
-            help = f'convert it: cast({name}, "{dtype.value}")'
+            help = f'convert it: cast({_short(passed.span, name)}, "{dtype.value}")'
             raise Refusal(self._misfit(parameter, passed, f"its elements are {passed.type.dtype.value}", (), help))
         self._match(parameter, tree.dims, passed)
         self._input(parameter, passed.type)
@@ -217,7 +217,7 @@ class Parameters:
             label=label,
             labels=(
                 Label(parameter.type.span, "declared here"),
-                *reports.origins(sizes, apart_from=place),
+                *reports.origins(sizes, apart_from=place, outside=parameter.type.span),
             ),
             help=help,
         )
@@ -240,14 +240,7 @@ class Parameters:
         elif self._tensors is None and parameter.type is not None and parameter.type.name.id == "int":
             value = self._open(name)
         else:
-            raise Refusal(
-                BadDeclaration(
-                    f"`{name}` has no value",
-                    parameter.span,
-                    label="a static parameter without a default",
-                    help=f"give it a default, or set it from the command line: --set {name}=…",
-                )
-            )
+            raise Refusal(_without_value(parameter))
         if isinstance(value, Dim):
             span = given.span if given else parameter.span
             value = value.at(Origin(span, f"`{name}` is {value} here"))
@@ -264,7 +257,9 @@ class Parameters:
         elif kind not in _KINDS:
             known = [*_KINDS, "layer"]
             near = nearest(kind, known)
-            help = f"did you mean `{near}`?" if near else f"a tensor's type has brackets, as in {kind}[N, d]"
+            help = f"did you mean `{near}`?" if near else f"there are {', '.join(known)}"
+            if kind in DTYPES:
+                help = f"a tensor's type has brackets, as in {kind}[N, d]"
             raise Refusal(BadDeclaration(f"`{kind}` is no kind of static value", parameter.type.span, help=help))
         elif _is_kind(value, kind):
             return value
@@ -275,6 +270,30 @@ class Parameters:
                 labels=(Label(parameter.span, "declared here"),) if span != parameter.span else (),
             )
         )
+
+
+def _without_value(parameter: ast.Parameter) -> BadDeclaration:
+    name = parameter.name.id
+    if parameter.type is None:
+        return BadDeclaration(
+            f"`{name}` has neither a type nor a default",
+            parameter.span,
+            help=f"a tensor needs its type, as in {name}: float[N, d]; a static parameter a type or a default",
+        )
+    tensor = f"a tensor's type has brackets, as in {name}: {parameter.type.name.id}[N, d]; " * (
+        parameter.type.name.id in DTYPES
+    )
+    return BadDeclaration(
+        f"`{name}` has no value",
+        parameter.span,
+        label="a static parameter without a default",
+        help=f"{tensor}a static one needs a default, or --set {name}=… from the command line",
+    )
+
+
+def _short(span: Span | None, otherwise: str) -> str:
+    """An argument as the spec has it, where it is short."""
+    return span.text if span is not None and len(span.text) < 40 and "->" not in span.text else otherwise
 
 
 def _is_kind(value: object, kind: str) -> bool:
@@ -374,7 +393,10 @@ def _check_result(frame: Frame, tree: ast.Block, result: ast.Result, value: Valu
                 f"{what} of `{tree.name.id}` is declared as {declared.span.text}, and this is {value.type}",
                 place,
                 label=label,
-                labels=(Label(declared.span, "declared here"), *reports.origins(sizes, apart_from=place)),
+                labels=(
+                    Label(declared.span, "declared here"),
+                    *reports.origins(sizes, apart_from=place, outside=declared.span),
+                ),
                 help=help,
             )
         )
@@ -385,7 +407,7 @@ def _check_result(frame: Frame, tree: ast.Block, result: ast.Result, value: Valu
             BadDeclaration("a result is a tensor, so its type has brackets", declared.span, help=f"{dtype.value}[…]")
         )
     if value.type.dtype is not dtype:
-        raise misfit(f"its elements are {value.type.dtype.value}", help=f'convert it: cast(…, "{dtype.value}")')
+        raise misfit(f"its elements are {value.type.dtype.value}", help=f'convert it: cast({_short(place, "x")}, "{dtype.value}")')
     shape = list(value.type.shape)
     dims = list(declared.dims)
     at = next((index for index, dim in enumerate(dims) if isinstance(dim, ast.EllipsisLiteral)), None)
@@ -396,7 +418,9 @@ def _check_result(frame: Frame, tree: ast.Block, result: ast.Result, value: Valu
         del shape[at : at + len(leading)]
         del dims[at]
     if len(shape) != len(dims):
-        raise misfit(f"it has {_axes(value.type.rank)}")
+        images = value.type.rank > 2 and len(dims) == 2
+        help = "flatten makes one axis of all but the first; mean(axes=[2, 3]) averages over an image" if images else None
+        raise misfit(f"it has {_axes(value.type.rank)}", help=help)
     for dim, actual in zip(dims, shape, strict=True):
         if isinstance(dim, ast.Name) and dim.id not in frame.scope:
             frame.scope.bind(dim.id, actual, dim.span)

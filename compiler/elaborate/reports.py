@@ -17,16 +17,21 @@ from dlc.grammar.diagnostics import Diagnostic, Label
 from dlc.grammar.source import Span
 
 
-def origins(sizes: Sequence[Dim], *, apart_from: Span) -> tuple[Label, ...]:
-    """A label for each size that remembers where it was introduced, unless that is the place at fault itself."""
+def origins(sizes: Sequence[Dim], *, apart_from: Span | None, outside: Span | None = None) -> tuple[Label, ...]:
+    """A label for each size that remembers where it was introduced, unless that is the place at fault itself, or
+    lies in a place that is shown already."""
     labels: list[Label] = []
     for size in sizes:
         origin = size.origin
-        if isinstance(origin, Origin) and origin.span != apart_from:
+        if isinstance(origin, Origin) and origin.span != apart_from and not _within(origin.span, outside):
             label = Label(origin.span, origin.text)
             if label not in labels:
                 labels.append(label)
     return tuple(labels)
+
+
+def _within(span: Span, other: Span | None) -> bool:
+    return other is not None and span.source is other.source and other.start <= span.start and span.end <= other.end
 
 
 def shape(
@@ -145,7 +150,12 @@ def _aligned(notes: list[str]) -> list[str]:
 
 
 def refused(
-    error: ValueError, what: str, values: Mapping[str, Any], spans: Mapping[str, Span], span: Span
+    error: ValueError,
+    what: str,
+    values: Mapping[str, Any],
+    spans: Mapping[str, Span],
+    span: Span,
+    help: str | None = None,
 ) -> tuple[Diagnostic, ...]:
     """The diagnostics for static parameters that do not fit: one for each parameter, or one for all together."""
     if not isinstance(error, FieldsError):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dlc.compiler.dim import Dim, DimOverflow
-from dlc.compiler.elaborate import calls, expressions, loops, static
+from dlc.compiler.elaborate import calls, expressions, loops, reports, static
 from dlc.compiler.elaborate.frame import Frame, Slot
 from dlc.compiler.elaborate.parameters import element_type, names_in, promise, size
 from dlc.compiler.elaborate.values import (
@@ -290,10 +290,12 @@ def _require_one(frame: Frame, tree: ast.Expr, message: str) -> None:
                 _refine(frame, tree, left, message)
                 frame.graph.checks.append(Check(left, tree.operator, right, message or tree.span.text, tree.span))
             elif not holds:
-                raise Refusal(_failed(tree, message, f"{left} {tree.operator} {right} does not hold"))
+                same = tree.left.span.text == str(left)
+                label = "does not hold" if same else f"`{tree.left.span.text}` is {left}"
+                raise Refusal(_failed(frame, tree, message, label))
             return
     if not expressions.condition(frame, tree):
-        raise Refusal(_failed(tree, message, "does not hold"))
+        raise Refusal(_failed(frame, tree, message, "does not hold"))
 
 
 def _refine(frame: Frame, tree: ast.Binary, left: Dim, message: str) -> None:
@@ -309,8 +311,15 @@ def _refine(frame: Frame, tree: ast.Binary, left: Dim, message: str) -> None:
         frame.compilation.refine(dividend, int(divisor), message or tree.span.text, tree.span)
 
 
-def _failed(tree: ast.Expr, message: str, label: str) -> Diagnostic:
-    return RequireFailed(message or f"`{tree.span.text}` does not hold", tree.span, label=label)
+def _failed(frame: Frame, tree: ast.Expr, message: str, label: str) -> Diagnostic:
+    """What is required and does not hold, with the numbers that it is about and where they are from."""
+    names = {name.id: frame.scope.lookup(name.id) for name in names_in(tree) if name.id in frame.scope}
+    sizes = {name: value for name, value in names.items() if isinstance(value, Dim)}
+    labels = reports.origins(tuple(sizes.values()), apart_from=tree.span)
+    told = " ".join(single.text for single in labels)
+    notes = tuple(f"{name} = {value}" for name, value in sizes.items() if f"`{name}` is" not in told)
+    message = message or f"`{tree.span.text}` is required, and does not hold"
+    return RequireFailed(message, tree.span, label=label, labels=labels, notes=notes)
 
 
 # --- what cannot stand in a block, or not yet --------------------------------------------------------------------

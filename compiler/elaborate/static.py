@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dlc.compiler.dim import Dim, DimOverflow
-from dlc.compiler.elaborate.values import Arg, describe, is_layer, is_sequence
+from dlc.compiler.elaborate.values import Arg, Origin, describe, is_layer, is_sequence
 from dlc.compiler.errors import (
     DivisionByZero,
     LimitReached,
@@ -19,7 +19,7 @@ from dlc.compiler.errors import (
     Undecided,
     UnknownParameter,
 )
-from dlc.grammar.diagnostics import Refusal
+from dlc.grammar.diagnostics import Label, Refusal
 from dlc.grammar.source import Span
 
 MAX_LENGTH = 100_000  # of a list, a range or a string that is made at compile time
@@ -79,7 +79,7 @@ def _calculate(symbol: str, left: Any, right: Any, span: Span) -> Any:
             return _ARITHMETIC[symbol](left, right)
         result = _ARITHMETIC[symbol](real(left, span), real(right, span))
     except ZeroDivisionError:
-        raise Refusal(DivisionByZero("this divides by zero", span)) from None
+        raise Refusal(DivisionByZero("this divides by zero", span, labels=_origins(right, span))) from None
     except (DimOverflow, OverflowError):
         raise Refusal(OutOfRange("this number is too large", span, label="beyond 64 bits")) from None
     if isinstance(result, complex) or not math.isfinite(result):
@@ -91,7 +91,7 @@ def _compare(symbol: str, left: Any, right: Any, span: Span) -> bool:
     if isinstance(left, Dim) and isinstance(right, Dim):
         decided = relation(symbol, left, right)
         if decided is None:
-            raise Refusal(undecided(span))
+            raise Refusal(undecided(span, left, right))
         return decided
     if is_number(left) and is_number(right):
         return bool(_ORDER[symbol](real(left, span), real(right, span)))
@@ -117,11 +117,18 @@ def relation(symbol: str, left: Dim, right: Dim) -> bool | None:
             return right.at_most(left)
 
 
-def undecided(span: Span) -> Undecided:
+def _origins(value: Any, span: Span) -> tuple[Label, ...]:
+    """Where a size was introduced."""
+    origin = value.origin if isinstance(value, Dim) else None
+    return (Label(origin.span, origin.text),) if isinstance(origin, Origin) and origin.span != span else ()
+
+
+def undecided(span: Span, *sizes: Dim) -> Undecided:
     return Undecided(
         f"whether `{span.text}` holds is known only when the model runs",
         span,
         label="depends on a dimension that is open",
+        labels=tuple(label for size in sizes if not size.is_constant for label in _origins(size, span)),
         help="`require` may depend on such a dimension; a choice between layers may not",
     )
 
@@ -131,7 +138,7 @@ def equal(left: Any, right: Any, span: Span) -> bool:
     if isinstance(left, Dim) and isinstance(right, Dim):
         same = left.equals(right)
         if same is None:
-            raise Refusal(undecided(span))
+            raise Refusal(undecided(span, left, right))
         return same
     if isinstance(left, Dim) and isinstance(right, float):
         return left.is_constant and float(int(left)) == right
@@ -161,6 +168,7 @@ def whole(value: Any, span: Span) -> int:
                 f"`{value}` is known only when the model runs",
                 span,
                 label="must be a number at compile time",
+                labels=_origins(value, span),
             )
         )
     raise Refusal(StaticType(f"a whole number is due here, and this is {describe(value)}", span))
