@@ -256,11 +256,13 @@ def _plain(value: Any) -> Any:
     return value.constant if isinstance(value, Dim) and value.is_constant else value
 
 
-def validate(kind: type[Kind], name: str, values: dict[str, Any], spans: dict[str, Span], span: Span) -> Kind:
+def validate(
+    kind: type[Kind], name: str, values: dict[str, Any], spans: dict[str, Span], span: Span, places: Sequence[str] = ()
+) -> Kind:
     try:
         return kind(**values)
     except ValueError as error:
-        raise Refusal(*reports.refused(error, f"`{name}`", values, spans, span)) from None
+        raise Refusal(*reports.refused(error, f"`{name}`", values, spans, span, places)) from None
 
 
 # --- application ------------------------------------------------------------------------------------------------
@@ -345,7 +347,8 @@ def _make_op(callee: type[Op], filled: Filled, span: Span) -> Op:
             values[static.name] = given[0].value
     if callee.keywords is not None and filled.keywords:
         values[callee.keywords] = {name: argument.value for name, argument in filled.keywords.items()}
-    return validate(callee, callee.name, values, filled.spans(), span)
+    places = [name for name, given in filled.statics.items() if given[0].name is None]
+    return validate(callee, callee.name, values, filled.spans(), span, places)
 
 
 def _apply_op(frame: Frame, op: Op, filled: Filled, span: Span, instance: Instance | Part | None) -> Any:

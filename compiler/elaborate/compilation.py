@@ -9,7 +9,8 @@ from typing import Any
 
 from dlc.compiler.dim import Dim, Symbol
 from dlc.compiler.elaborate import calls, statements
-from dlc.compiler.elaborate.frame import Frame, fix, model_ref
+from dlc.compiler.elaborate.borrowing import Borrowing
+from dlc.compiler.elaborate.frame import Frame, model_ref
 from dlc.compiler.elaborate.loader import Loader
 from dlc.compiler.elaborate.overrides import Overrides
 from dlc.compiler.elaborate.parameters import Parameters, Passed, bind_results
@@ -19,18 +20,14 @@ from dlc.compiler.elaborate.values import (
     BlockDef,
     Composition,
     Instance,
-    Layer,
     Part,
     Poisoned,
-    Recipe,
     describe,
     freeze,
-    is_sequence,
 )
-from dlc.compiler.errors import LimitReached, NoReturn, NotBuilt, TensorExpected
-from dlc.compiler.graph import BlockModule, Check, Graph, ModelRef, Value
+from dlc.compiler.errors import LimitReached, NoReturn, TensorExpected
+from dlc.compiler.graph import BlockModule, Check, Graph, Value
 from dlc.compiler.types import Tensor
-from dlc.grammar import ast
 from dlc.grammar import ast
 from dlc.grammar.diagnostics import Refusal, Sink
 from dlc.grammar.source import Span
@@ -48,6 +45,7 @@ class Compilation:
         self.overrides = overrides
         self._graphs: dict[Any, Graph | None] = {}  # none: it could not be made
         self._open: set[Any] = set()
+        self._lent: dict[int, list[Instance | Part]] = {}  # by the id of a graph, what its calls lend it
         self._definitions: dict[int, tuple[BlockDef, Mapping[str, Arg]]] = {}
         self._used: set[int] = set()  # the ids of the trees
         self._nodes = 0
@@ -124,7 +122,8 @@ class Compilation:
     ) -> Graph:
         tree = block.tree
         if depth > MAX_DEPTH:
-            raise Refusal(LimitReached(f"`{block.name}` is expanded more than {MAX_DEPTH} blocks deep", span))
+            message = f"`{block.name}` is expanded more than {MAX_DEPTH} blocks deep"
+            raise Refusal(LimitReached(message, span, help="where a block calls itself, a static condition ends it"))
         self._used.add(id(tree))
         graph = Graph(block.name, tree.name.span, doc=tree.doc)
         frame = Frame(self, graph, Scope(block.scope), depth=depth)
@@ -132,8 +131,8 @@ class Compilation:
         for parameter in tree.parameters:
             frame.scope.announce(parameter.name.id, parameter.name.span)
         statements.announce(frame, tree.body)
-        borrowed, statics = _borrow(frame, statics)
-        Parameters(frame, tree, tensors, statics, sizes).bind()
+        borrowing = Borrowing(frame)
+        Parameters(frame, tree, tensors, borrowing.arguments(statics), sizes).bind()
         returned = statements.run(frame, tree.body)
         if returned is not None and not frame.failed:
             try:
@@ -143,12 +142,7 @@ class Compilation:
         elif returned is None and not frame.failed:
             frame.refuse(_no_return(tree))
         graph.modules = frame.modules()
-        for inner, outer in borrowed:
-            outer.applied = outer.applied or inner.applied
-            if inner.module is not None:
-                graph.borrowed[inner.path] = inner.module
-                if outer.module is None:
-                    fix(outer, inner.module, span)
+        self._lent[id(graph)] = borrowing.settle(graph, span)
         if frame.failed:
             raise Poisoned
         self._definitions[id(graph)] = (block, statics)
@@ -208,15 +202,14 @@ class Compilation:
         tensors = {name: Passed(value.type, filled.span(name)) for name, value in values.items()}
         statics = {name: given[0] for name, given in filled.statics.items()}
         graph = self._graph(block, tensors, statics, frame.depth + 1, span)
-        lent = [_lend(statics[name].value) for name in graph.borrowed]
-        inputs = [*(values[name] for name in graph.inputs), *lent]
+        inputs = [values[name] for name in graph.inputs]
         return self._call(frame, graph, inputs, block.name, span, instance)
 
     def _call(
         self,
         frame: Frame,
         graph: Graph,
-        inputs: Sequence[Value | ModelRef],
+        inputs: Sequence[Value],
         name: str,
         span: Span,
         instance: Instance | Part | None,
@@ -226,7 +219,7 @@ class Compilation:
             module = calls.module_path(frame, BlockModule(graph), name, span, instance)
         elif isinstance(instance, Instance):
             instance.applied = True
-        return frame.call(graph, inputs, span, module)
+        return frame.call(graph, [*inputs, *map(model_ref, self._lent[id(graph)])], span, module)
 
     def apply_part(self, frame: Frame, part: Part, graph: Graph, given: Sequence[Arg], span: Span) -> Any:
         """Applies a block that is a part of an instance, with the static values that it was made with."""
@@ -238,8 +231,6 @@ class Compilation:
         """Applies a composition that has a name: a block of its own, named after it."""
         layer = instance.layer
         assert isinstance(layer, Composition)
-        if _holds_instance(layer):
-            raise Refusal(NotBuilt("a composition with a name that holds another instance", instance.span))
         spread = [single for argument in given for single in calls.spread(argument)]
         values: list[Value] = []
         for argument in spread:
@@ -268,7 +259,9 @@ class Compilation:
         for input_name, type in zip(names, types, strict=False):
             graph.inputs[input_name] = Value(type, layer.span, input_name)
             arguments.append(Arg(None, graph.inputs[input_name], span))
-        result = calls.apply(inner, layer, arguments, layer.span)
+        borrowing = Borrowing(inner)
+        result = calls.apply(inner, borrowing.view(layer, name), arguments, layer.span)
+        self._lent[id(graph)] = borrowing.settle(graph, span)
         graph.outputs = result if isinstance(result, tuple) else (result,)
         graph.output_names = tuple(
             ["output"] if len(graph.outputs) == 1 else [f"output_{place + 1}" for place in range(len(graph.outputs))]
@@ -312,43 +305,3 @@ def _no_return(tree: ast.Block) -> NoReturn:
         message = f"`{tree.name.id}` returns nothing where no condition holds"
         return NoReturn(message, branch.span, help="end it with `return …`, or add `else:`")
     return NoReturn(f"`{tree.name.id}` returns nothing", tree.name.span, help="end it with `return …`")
-
-
-def _borrow(frame: Frame, statics: Mapping[str, Arg]) -> tuple[list[tuple[Instance, Instance]], dict[str, Arg]]:
-    """Instances that are passed in, as the block sees them: under the names of its parameters."""
-    borrowed: list[tuple[Instance, Instance]] = []
-    seen: dict[str, Arg] = {}
-    for name, given in statics.items():
-        argument, outer = given, given.value
-        if isinstance(outer, Part):
-            raise Refusal(NotBuilt("a part of an instance passed as a parameter", argument.span))
-        if isinstance(outer, Instance):
-            inner = Instance(outer.layer, name, frame, argument.span, outer.module, fixed_at=outer.fixed_at)
-            borrowed.append((inner, outer))
-            frame.borrowed[name] = inner
-            argument = Arg(argument.name, inner, argument.span, argument.name_span)
-        elif _lists_instances(outer):
-            raise Refusal(NotBuilt("a list of instances passed as a parameter", argument.span))
-        seen[name] = argument
-    return borrowed, seen
-
-
-def _lists_instances(value: Any) -> bool:
-    if is_sequence(value):
-        return any(_lists_instances(item) for item in value)
-    return isinstance(value, Instance | Part)
-
-
-def _lend(layer: Any) -> ModelRef:
-    assert isinstance(layer, Instance | Part)
-    return model_ref(layer)
-
-
-def _holds_instance(layer: Layer) -> bool:
-    match layer:
-        case Composition(stages=stages):
-            return any(_holds_instance(stage) for stage in stages)
-        case Recipe(arguments=arguments):
-            return any(_lists_instances(argument.value) for argument in arguments)
-        case Instance() | Part():
-            return True

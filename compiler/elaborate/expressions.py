@@ -168,12 +168,13 @@ def bind(frame: Frame, targets: Sequence[ast.Name], value: Any, span: Span) -> N
     if not is_sequence(value):
         raise Refusal(WrongCount(f"{len(targets)} names are bound, and the value is {describe(value)}", span))
     if len(value) != len(targets):
+        count = "1 value" if len(value) == 1 else f"{len(value)} values"
         raise Refusal(
             WrongCount(
-                f"{len(targets)} names are bound, and there are {len(value)} values",
+                f"{len(targets)} names are bound, and there {'is' if len(value) == 1 else 'are'} {count}",
                 targets[0].span.to(targets[-1].span),
                 label=f"{len(targets)} names",
-                labels=(Label(span, f"{len(value)} values"),),
+                labels=(Label(span, count),),
             )
         )
     for target, item in zip(targets, value, strict=True):

@@ -80,10 +80,19 @@ def _unknown(name: str, tree: ast.Expr, known: list[str]) -> Diagnostic:
     )
 
 
+class _Given(Source):
+    """A value of the command line: read as that of a `let`, and shown as it was given."""
+
+    def line(self, number: int) -> str:
+        shown = super().line(number)
+        return f"--set {self.name.removeprefix('--set ')}={shown.partition('=')[2]}" if number == 1 else shown
+
+
 def _read(name: str, text: str) -> ast.Expr:
-    """A value as it stands on the command line; a bare word that is no literal is a string."""
+    """A value as it stands on the command line."""
     sink = Sink()
-    file = parse(Source(f"--set {name}", f"let value = {text}\n"), sink)
+    head = "let _".ljust(len(f"--set {name}"))  # so that places in the value are those of what is shown
+    file = parse(_Given(f"--set {name}", f"{head}={text}\n"), sink)
     if len(sink):
         raise Refusal(*sink)
     (item,) = file.items

@@ -13,6 +13,7 @@ from dlc.compiler.elaborate.frame import Frame
 from dlc.compiler.elaborate.values import Arg, Origin, describe, is_layer
 from dlc.compiler.errors import ArgumentType, BadDeclaration, ResultType, StaticType, WrongCount
 from dlc.compiler.graph import Value
+from dlc.compiler.op import operations
 from dlc.compiler.types import DType, Tensor
 from dlc.grammar import ast
 from dlc.grammar.diagnostics import Diagnostic, Label, Refusal
@@ -263,10 +264,12 @@ class Parameters:
             raise Refusal(BadDeclaration(f"`{kind}` is no kind of static value", parameter.type.span, help=help))
         elif _is_kind(value, kind):
             return value
+        plain = kind == "layer" and isinstance(value, str) and (value in operations() or value in self._frame.scope)
         raise Refusal(
             StaticType(
                 f"`{parameter.name.id}` of `{self._tree.name.id}` is {_article(kind)}, and this is {describe(value)}",
                 span,
+                help=f"a layer stands without quotes: {value}" if plain else None,
                 labels=(Label(parameter.span, "declared here"),) if span != parameter.span else (),
             )
         )
@@ -379,6 +382,9 @@ def bind_results(frame: Frame, tree: ast.Block, values: Sequence[Value], spans: 
         _check_result(frame, tree, result, value, place)
 
 
+_FLATTEN = "flatten makes one axis of all but the first; mean(axes=[2, 3]) averages over an image"
+
+
 def _results(count: int) -> str:
     return "1 result" if count == 1 else f"{count} results"
 
@@ -407,7 +413,10 @@ def _check_result(frame: Frame, tree: ast.Block, result: ast.Result, value: Valu
             BadDeclaration("a result is a tensor, so its type has brackets", declared.span, help=f"{dtype.value}[…]")
         )
     if value.type.dtype is not dtype:
-        raise misfit(f"its elements are {value.type.dtype.value}", help=f'convert it: cast({_short(place, "x")}, "{dtype.value}")')
+        raise misfit(
+            f"its elements are {value.type.dtype.value}",
+            help=f'convert it: cast({_short(place, "x")}, "{dtype.value}")',
+        )
     shape = list(value.type.shape)
     dims = list(declared.dims)
     at = next((index for index, dim in enumerate(dims) if isinstance(dim, ast.EllipsisLiteral)), None)
@@ -418,9 +427,8 @@ def _check_result(frame: Frame, tree: ast.Block, result: ast.Result, value: Valu
         del shape[at : at + len(leading)]
         del dims[at]
     if len(shape) != len(dims):
-        images = value.type.rank > 2 and len(dims) == 2
-        help = "flatten makes one axis of all but the first; mean(axes=[2, 3]) averages over an image" if images else None
-        raise misfit(f"it has {_axes(value.type.rank)}", help=help)
+        image = value.type.rank > 2 and len(dims) == 2
+        raise misfit(f"it has {_axes(value.type.rank)}", help=_FLATTEN if image else None)
     for dim, actual in zip(dims, shape, strict=True):
         if isinstance(dim, ast.Name) and dim.id not in frame.scope:
             frame.scope.bind(dim.id, actual, dim.span)

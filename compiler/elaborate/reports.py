@@ -46,7 +46,10 @@ def shape(
     place = spans.get(error.argument, span) if error.argument else span
     operands = {name: value for name, value in zip(_names(op, inputs), inputs, strict=True) if isinstance(value, Value)}
     at_fault = operands.get(error.argument or "")
-    alone = at_fault is not None and error.label == str(at_fault.type)  # wrong by itself, and shown in full
+    if at_fault is not None:
+        alone = error.label == str(at_fault.type)  # wrong by itself, and shown in full
+    else:
+        alone = error.message.startswith(f"{error.argument} is ")
     types = {str(value.type) for value in operands.values()}
     label = "" if at_fault is None and error.argument and error.label in types else error.label
     labels = origins(error.sizes, apart_from=place)
@@ -83,6 +86,8 @@ def _message(error: ShapeError, at_fault: Value | None) -> str:
     """The first line in the words of the spec: an operand by its own name, a side of an operator as a side."""
     if error.argument in ("left", "right"):
         return re.sub(rf"^{error.argument}\b", f"the {error.argument} side", error.message)
+    if error.argument and at_fault is None:
+        return re.sub(rf"^{re.escape(error.argument)}(?= (is|has) )", f"`{error.argument}`", error.message)
     if error.argument and at_fault is not None and at_fault.name:
         return re.sub(rf"^{re.escape(error.argument)}\b", lambda _: f"`{at_fault.name}`", error.message)
     return error.message
@@ -155,9 +160,12 @@ def refused(
     values: Mapping[str, Any],
     spans: Mapping[str, Span],
     span: Span,
-    help: str | None = None,
+    places: Sequence[str] = (),
 ) -> tuple[Diagnostic, ...]:
-    """The diagnostics for static parameters that do not fit: one for each parameter, or one for all together."""
+    """The diagnostics for static parameters that do not fit: one for each parameter, or one for all together.
+
+    places: the parameters that were filled by place, in their order.
+    """
     if not isinstance(error, FieldsError):
         return (BadParameter(str(error), span),)
     return tuple(
@@ -165,6 +173,7 @@ def refused(
             f"`{name}` of {what} must be {_due(problem)}",
             spans.get(name, span),
             label=f"this is {describe(values.get(name))}",
+            help=f"by place, {what} takes {', '.join(places)}" if name in places[1:] else None,
         )
         for name, problem in error.problems.items()
     )
@@ -199,7 +208,7 @@ def _due(problem: Mapping[str, Any]) -> str:
         case "finite_number":
             return "finite"
         case "value_error":
-            return str(context["error"])
+            return str(context["error"]).removesuffix(" is due").removesuffix(",")
         case "too_short" | "too_long":
             bound = "least" if problem["type"] == "too_short" else "most"
             return f"a list of at {bound} {context.get('min_length', context.get('max_length'))}"

@@ -56,7 +56,8 @@ def run(frame: Frame, statements: Sequence[ast.Statement]) -> Returned | None:
         except Refusal as refusal:
             _poison(frame, statement)
             frame.report(refusal)
-            if isinstance(statement, ast.Return):
+            rests_on_it = any(isinstance(diagnostic, RequireFailed) for diagnostic in refusal.diagnostics)
+            if rests_on_it or isinstance(statement, ast.Return):
                 return None
             continue
         except DimOverflow as error:
@@ -112,7 +113,7 @@ def _assign(frame: Frame, statement: ast.Assign) -> None:
     value = expressions.evaluate(frame, statement.value)
     if len(statement.targets) == 1:
         target = statement.targets[0]
-        frame.scope.bind(target.id, named(frame, target, value), target.span)
+        frame.scope.bind(target.id, named(frame, target, value, statement.value), target.span)
         return
     expressions.bind(frame, statement.targets, value, statement.value.span)
     for target in statement.targets:
@@ -121,7 +122,7 @@ def _assign(frame: Frame, statement: ast.Assign) -> None:
             bound.name = target.id
 
 
-def named(frame: Frame, target: ast.Name, value: Any) -> Any:
+def named(frame: Frame, target: ast.Name, value: Any, tree: ast.Expr) -> Any:
     """A value once it has a name: a tensor remembers it, a layer becomes an instance with weights of its own."""
     if isinstance(value, Value):
         if value.name is None:
@@ -134,7 +135,7 @@ def named(frame: Frame, target: ast.Name, value: Any) -> Any:
         return instance
     if is_sequence(value) and _holds_recipe(value):
         path = frame.claim(target.id)
-        bound, slots = _instances(frame, value, path, target.span)
+        bound, slots = _instances(frame, value, path, target.span, tree)
         frame.fill(path, slots)
         return bound
     return value
@@ -146,16 +147,17 @@ def _holds_recipe(value: Any) -> bool:
     return isinstance(value, Recipe | Composition)
 
 
-def _instances(frame: Frame, value: Any, path: str, span: Span) -> tuple[Any, Slot]:
+def _instances(frame: Frame, value: Any, path: str, span: Span, tree: ast.Expr) -> tuple[Any, Slot]:
     """A list of layers as a list of instances, numbered from 0."""
     if is_sequence(value):
-        made = [_instances(frame, item, f"{path}.{place}", span) for place, item in enumerate(value)]
+        listed = tree.items if isinstance(tree, ast.ListExpr | ast.TupleExpr) else [tree] * len(value)
+        made = [_instances(frame, item, f"{path}.{place}", span, listed[place]) for place, item in enumerate(value)]
         bound = [instance for instance, _ in made]
         return (bound if isinstance(value, list) else tuple(bound)), [slot for _, slot in made]
     if isinstance(value, Recipe | Composition):
         instance = Instance(value, path, frame, span)
         return instance, instance
-    raise Refusal(StaticType(f"a list of layers holds layers alone, and this item is {describe(value)}", span))
+    raise Refusal(StaticType(f"a list of layers holds layers alone, and this item is {describe(value)}", tree.span))
 
 
 def _weight(frame: Frame, statement: ast.WeightDecl) -> None:
@@ -317,7 +319,8 @@ def _failed(frame: Frame, tree: ast.Expr, message: str, label: str) -> Diagnosti
     sizes = {name: value for name, value in names.items() if isinstance(value, Dim)}
     labels = reports.origins(tuple(sizes.values()), apart_from=tree.span)
     told = " ".join(single.text for single in labels)
-    notes = tuple(f"{name} = {value}" for name, value in sizes.items() if f"`{name}` is" not in told)
+    told += "".join(f"`{name}` is {value} " for name, value in sizes.items() if f"{value} is given" in told)
+    notes = tuple(f"{name} = {value}" for name, value in sizes.items() if f"`{name}` is {value} " not in told)
     message = message or f"`{tree.span.text}` is required, and does not hold"
     return RequireFailed(message, tree.span, label=label, labels=labels, notes=notes)
 

@@ -58,9 +58,7 @@ def binary(symbol: str, left: Any, right: Any, span: Span) -> Any:
         return limited(left + right, span)
     if symbol == "*" and is_sequence(left) and isinstance(right, Dim):
         return _repeat(list(left), right, span)
-    raise Refusal(
-        StaticType(f"`{symbol}` cannot combine {describe(left)} and {describe(right)}", span, label="both are static")
-    )
+    raise Refusal(StaticType(f"`{symbol}` cannot combine {describe(left)} and {describe(right)}", span))
 
 
 def _repeat(items: list[Any], times: Dim, span: Span) -> list[Any]:
