@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from dlc.compiler.checked import Checked
 from dlc.compiler.dim import Dim
-from dlc.compiler.elaborate import reports
+from dlc.compiler.elaborate import reports, static
 from dlc.compiler.elaborate.elsewhere import parameter_here
 from dlc.compiler.elaborate.frame import Frame, fix, model_ref, owns_weights
 from dlc.compiler.elaborate.values import (
@@ -31,13 +31,14 @@ from dlc.compiler.errors import (
     Misplaced,
     MissingArgument,
     NotALayer,
+    ShapeMismatch,
     TensorExpected,
     TooManyArguments,
     UnknownParameter,
 )
 from dlc.compiler.graph import BlockModule, ListModule, OpModule, Value, WeightModule, weights_of
 from dlc.compiler.op import Op, Signature, StaticParameter, TensorParameter, operations
-from dlc.compiler.types import Scalar
+from dlc.compiler.types import Scalar, ShapeError, resolve_axis
 from dlc.grammar import ast
 from dlc.grammar.diagnostics import Label, Refusal
 from dlc.grammar.source import Span
@@ -84,6 +85,7 @@ class Filled:
         spans = {name: span for name in (*self.tensors, *self.statics) if (span := self.span(name))}
         for name, given in self.tensors.items():
             spans.update((f"{name}[{place}]", argument.span) for place, argument in enumerate(given))
+        spans.update((name, argument.span) for name, argument in self.keywords.items())
         return spans
 
 
@@ -263,6 +265,21 @@ def validate(
         return kind(**values)
     except ValueError as error:
         raise Refusal(*reports.refused(error, f"`{name}`", values, spans, span, places)) from None
+
+
+def size_of(given: Sequence[Arg], span: Span) -> Dim:
+    """`size(x, axis)`: how long a tensor is along an axis, a static value."""
+    if len(given) != 2:
+        problem = TooManyArguments if len(given) > 2 else MissingArgument
+        raise Refusal(problem("`size` takes a tensor and an axis", span, help="as in size(x, 0)"))
+    tensor, axis = given
+    if not isinstance(tensor.value, Value):
+        raise Refusal(TensorExpected(f"`size` is that of a tensor, and this is {describe(tensor.value)}", tensor.span))
+    shape = tensor.value.type.shape
+    try:
+        return shape[resolve_axis(static.whole(axis.value, axis.span), len(shape))]
+    except ShapeError as error:
+        raise Refusal(ShapeMismatch(error.message, axis.span, label=error.label)) from None
 
 
 # --- application ------------------------------------------------------------------------------------------------

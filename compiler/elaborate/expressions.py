@@ -395,6 +395,8 @@ def _call(frame: Frame, tree: ast.Call) -> Any:
                 return static.call(name, given, tree.span)
     if _is_combinator(frame, tree):
         return combine(tree.function.span.text, given, tree.span)
+    if isinstance(tree.function, ast.Name) and tree.function.id == "size" and "size" not in frame.scope:
+        return calls.size_of(given, tree.span)
     callee = _callee(frame, tree.function)
     if not isinstance(callee, Recipe) or tensors or calls.applies_at_once(callee, given):
         return calls.apply(frame, callee, given, tree.span)
