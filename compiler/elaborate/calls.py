@@ -335,13 +335,13 @@ def _apply_recipe(frame: Frame, recipe: Recipe, given: Sequence[Arg], span: Span
     for parameter in signature(recipe.callee).tensors:
         if parameter.name not in filled.tensors and not parameter.optional and not parameter.variadic:
             raise Refusal(MissingArgument(f"`{recipe.name}` needs a tensor as its `{parameter.name}`", span, help=None))
-    for static in signature(recipe.callee).statics:
-        if static.required and not static.variadic and static.name not in filled.statics:
+    for needed in signature(recipe.callee).statics:
+        if needed.required and not needed.variadic and needed.name not in filled.statics:
             raise Refusal(
                 MissingArgument(
-                    f"`{recipe.name}` needs a value for `{static.name}`",
+                    f"`{recipe.name}` needs a value for `{needed.name}`",
                     recipe.span if recipe.arguments else span,
-                    help=f"as in {recipe.name}({static.name}=…)",
+                    help=f"as in {recipe.name}({needed.name}=…)",
                 )
             )
     if isinstance(recipe.callee, BlockDef):
@@ -352,16 +352,16 @@ def _apply_recipe(frame: Frame, recipe: Recipe, given: Sequence[Arg], span: Span
 
 def _make_op(callee: type[Op], filled: Filled, span: Span) -> Op:
     values: dict[str, Any] = {}
-    for static in callee.signature().statics:
-        given = filled.statics.get(static.name)
+    for field in callee.signature().statics:
+        given = filled.statics.get(field.name)
         if given is None:
-            if static.variadic and static.required:
-                values[static.name] = ()
+            if field.variadic and field.required:
+                values[field.name] = ()
             continue
-        if static.variadic and not (len(given) == 1 and is_sequence(given[0].value)):
-            values[static.name] = tuple(argument.value for argument in given)
+        if field.variadic and not (len(given) == 1 and is_sequence(given[0].value)):
+            values[field.name] = tuple(argument.value for argument in given)
         else:
-            values[static.name] = given[0].value
+            values[field.name] = given[0].value
     if callee.keywords is not None and filled.keywords:
         values[callee.keywords] = {name: argument.value for name, argument in filled.keywords.items()}
     places = [name for name, given in filled.statics.items() if given[0].name is None]
