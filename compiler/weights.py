@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 class OpenWeight(Exception):  # noqa: N818 - a mistake of the user's, told as a diagnostic by whoever knows the spec
-    """A weight has a size without a number, so that it cannot be made. `path` names it, `size` is that size."""
+    """A weight has a size without a number, so that it cannot be made.
+
+    path: the weight's, or that of the layer which owns it, seen from the block that is written. size: its size.
+    """
 
     def __init__(self, path: str, size: Dim) -> None:
         super().__init__(f"the weight {path} has the size {size}, which has no number")

@@ -43,7 +43,7 @@ def require_closed(model: Model) -> None:
                 OpenWeight(
                     f"the weight `{path}` of `{model.name}` depends on `{symbol}`, which has no number yet",
                     model.graph.span,
-                    help=f"give it one, as in --set {symbol}=8",
+                    help=f"give it one, as in --set {symbol}=10",
                 )
                 for symbol, path in waiting.items()
             )

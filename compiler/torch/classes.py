@@ -28,24 +28,12 @@ from dlc.compiler.torch.merge import Merger, merge
 from dlc.compiler.torch.names import identifier, unused
 from dlc.compiler.torch.reach import Reach, member
 from dlc.compiler.types import DType
+from dlc.compiler.weights import OpenWeight
 
 Form = tuple[Graph, bool]
 """A block, and whether it is written as a class or as a function."""
 
 _NEGATED = {"==": "!=", "!=": "==", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
-
-
-class OpenWeight(Exception):  # noqa: N818  (what is wrong, as ShapeError and Refusal are)
-    """A weight's shape depends on a run-time dimension, so no constructor can make it.
-
-    path: the weight's, or that of the layer which owns it, seen from the block `block`. symbol: the dimension's name.
-    """
-
-    def __init__(self, block: str, path: str, symbol: str) -> None:
-        super().__init__(f"the shape of {path} in {block} depends on {symbol}, which is known only at run time")
-        self.block = block
-        self.path = path
-        self.symbol = symbol
 
 
 class TwoForms(Exception):  # noqa: N818
@@ -162,7 +150,7 @@ class Drafting:
     def _part(self, graph: Graph, name: str, module: Module) -> list[str]:
         place = f"self{member(name, module)}"
         if isinstance(module, WeightModule):
-            return _weight(graph, name, place, module.weight)
+            return _weight(name, place, module.weight)
         text = self.made(graph, name, module)
         return [f"{place} = {text}", *initialised(place, module)]
 
@@ -170,7 +158,7 @@ class Drafting:
         """The expression that makes a part."""
         match module:
             case OpModule(op=op, inputs=inputs):
-                sizes = _numbers(graph, path)
+                sizes = _numbers(path)
                 return op.torch_module(TorchContext(inputs, (), sizes=sizes, imports=self.files.imports), *inputs)
             case BlockModule(graph=callee):
                 number = self.drafts[callee, True].number
@@ -196,8 +184,8 @@ def initialised(place: str, module: Module | None) -> list[str]:
             return []
 
 
-def _weight(graph: Graph, name: str, place: str, weight: Weight) -> list[str]:
-    sizes = _numbers(graph, name)
+def _weight(name: str, place: str, weight: Weight) -> list[str]:
+    sizes = _numbers(name)
     shape = ", ".join(sizes(size) for size in weight.shape)
     dtype = "" if weight.dtype is DType.FLOAT else f", dtype={TorchContext((), (), sizes=sizes).dtype(weight.dtype)}"
     made = f"torch.empty({shape}{dtype})" if shape else f"torch.empty((){dtype})"
@@ -205,12 +193,12 @@ def _weight(graph: Graph, name: str, place: str, weight: Weight) -> list[str]:
     return [made, *weight.init.torch(place).split("\n")]
 
 
-def _numbers(graph: Graph, path: str) -> Callable[[Dim], Code]:
+def _numbers(path: str) -> Callable[[Dim], Code]:
     """Writes sizes as numbers, which is what a constructor needs."""
 
     def write(size: Dim) -> Code:
         if size.constant is None:
-            raise OpenWeight(graph.name, path, min(symbol.name for symbol in size.symbols()))
+            raise OpenWeight(path, size)
         return Code(str(size), Level.UNARY if size.constant < 0 else Level.ATOM)
 
     return write

@@ -9,12 +9,13 @@ from textwrap import wrap
 
 from dlc.compiler.graph import Graph
 from dlc.compiler.program import DataSpec, TrainSpec
-from dlc.compiler.torch.classes import Drafting, OpenWeight, TwoForms, blocks, forms
+from dlc.compiler.torch.classes import Drafting, TwoForms, blocks, forms
 from dlc.compiler.torch.inline import FileParts
 from dlc.compiler.torch.layout import INDENT, LIMIT, lines
 from dlc.compiler.torch.merge import Merged, function
 from dlc.compiler.torch.names import identifier
 from dlc.compiler.torch.training import build, step_function
+from dlc.compiler.weights import OpenWeight
 from dlc.grammar.source import Span
 
 __all__ = ["OpenWeight", "TwoForms", "emit_fields", "emit_graph", "emit_training"]

@@ -90,8 +90,8 @@ def test_a_weight_of_open_size_is_told(dlc, tmp_path: Path, stage: str) -> None:
     result = dlc("compile", "open.dl", "--to", stage)
     assert result.exit_code == 1
     assert "error[DL4007]: the weight `linear.weight` of `M` depends on `d`, which has no number yet" in result.stderr
-    assert "--set d=8" in result.stderr
-    assert dlc("compile", "open.dl", "--to", stage, "--set", "d=8").exit_code == 0
+    assert "--set d=10" in result.stderr
+    assert dlc("compile", "open.dl", "--to", stage, "--set", "d=10").exit_code == 0
 
 
 def test_weights_of_another_model_are_refused(dlc, narrow, tmp_path: Path) -> None:
