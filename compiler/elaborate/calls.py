@@ -352,16 +352,16 @@ def _apply_recipe(frame: Frame, recipe: Recipe, given: Sequence[Arg], span: Span
 
 def _make_op(callee: type[Op], filled: Filled, span: Span) -> Op:
     values: dict[str, Any] = {}
-    for field in callee.signature().statics:
-        given = filled.statics.get(field.name)
+    for entry in callee.signature().statics:
+        given = filled.statics.get(entry.name)
         if given is None:
-            if field.variadic and field.required:
-                values[field.name] = ()
+            if entry.variadic and entry.required:
+                values[entry.name] = ()
             continue
-        if field.variadic and not (len(given) == 1 and is_sequence(given[0].value)):
-            values[field.name] = tuple(argument.value for argument in given)
+        if entry.variadic and not (len(given) == 1 and is_sequence(given[0].value)):
+            values[entry.name] = tuple(argument.value for argument in given)
         else:
-            values[field.name] = given[0].value
+            values[entry.name] = given[0].value
     if callee.keywords is not None and filled.keywords:
         values[callee.keywords] = {name: argument.value for name, argument in filled.keywords.items()}
     places = [name for name, given in filled.statics.items() if given[0].name is None]
@@ -412,6 +412,9 @@ def module_path(
         if frame.owns:
             return frame.claim(name, module)
         if owns_weights(module):
+            if frame.effects is None:
+                message = f"data has no weights to learn, and `{name}` would make some"
+                raise Refusal(Misplaced(message, span, help="a layer that learns belongs in a model"))
             raise Refusal(
                 Misplaced(
                     f"this would make the weights of `{name}` anew in every step",
