@@ -151,7 +151,7 @@ class Loop:
             raise NonFiniteError(*descent.refused, self.position, measured)
         self._averages.add({**_named(descent.losses), **reports}, stop - start)
         self.position = replace(self.position, batch=self.position.batch + 1, step=self.position.step + 1)
-        return Stepped(self.position, sum(descent.values), stop - start)
+        return Stepped(self.position, sum(descent.losses), stop - start)
 
     def _rate(self, step: int) -> float:
         return self._settings.optimizer.lr * factor(self._settings.schedule, step, self.steps)
@@ -209,8 +209,7 @@ class _Descent:
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         self._optimizer = optimizer
-        self.losses: list[Tensor] = []
-        self.values: list[float] = []
+        self.losses: list[float] = []
         self.refused: tuple[float, int] | None = None
 
     def __call__(self, loss: Tensor) -> None:
@@ -220,8 +219,7 @@ class _Descent:
         if not math.isfinite(value):
             self.refused = value, len(self.losses)
             return
-        self.losses.append(loss.detach())
-        self.values.append(value)
+        self.losses.append(value)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # pyright: ignore[reportUnknownMemberType]
         self._optimizer.step()
@@ -263,7 +261,7 @@ def _evaluating(
                 module.train(training)
 
 
-def _named(losses: Sequence[Tensor]) -> dict[str, Tensor]:
+def _named(losses: Sequence[Tensor] | Sequence[float]) -> dict[str, Tensor | float]:
     """What is minimised as reports: `loss`, or `loss_1`, `loss_2` where a step has several."""
     if len(losses) == 1:
         return {"loss": losses[0]}

@@ -191,6 +191,8 @@ class _Session:
     def _cut_metrics(self) -> None:
         """Takes back the lines of epochs that the last checkpoint does not know of: they come again."""
         with open(self._metrics, "ab") as file:
+            if file.tell() < self._written:
+                raise Refusal(BrokenRun(f"{self._metrics} lacks lines that the last checkpoint knows of", None))
             file.truncate(self._written)
 
     def _note(self, event: EpochEnded) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from dlc import specs
 from dlc.compiler.graph import weights_of
 from dlc.grammar.diagnostics import Diagnostic, Refusal
 from dlc.runtime.spec import read_checked
@@ -42,6 +43,23 @@ def test_a_run_reads_its_own_spec_with_its_overrides(spec: Path, tmp_path: Path)
     spec.unlink()
     weights = dict(weights_of(Run.open(tmp_path / "run").spec.instances))
     assert str(weights["net.linear.weight"].shape[1]) == "5"
+
+
+def test_a_run_keeps_what_it_imports_from_the_standard_library(spec: Path, tmp_path: Path) -> None:
+    spec.write_text(
+        spec.read_text()
+        .replace("from .parts import Hidden", "from std.transformer import FeedForward")
+        .replace("Hidden(width)", "FeedForward(width)")
+    )
+    made(spec, tmp_path / "run")
+    copy = tmp_path / "run/std.transformer.dl"
+    assert copy.read_bytes() == (Path(specs.__file__).parent / "std/transformer.dl").read_bytes()
+    train = Run.open(tmp_path / "run").spec
+    assert train.name == "Fit"
+    copy.write_text("block FeedForward(x: float[N, d], width: int) -> float[N, d]:\n    return x\n")
+    with pytest.raises(Refusal) as caught:
+        assert Run.open(tmp_path / "run").program
+    assert refusal(caught).code == "DL8006"
 
 
 def test_a_run_is_not_overwritten(spec: Path, tmp_path: Path) -> None:

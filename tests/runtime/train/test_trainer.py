@@ -215,6 +215,14 @@ def test_a_damaged_checkpoint_is_told_with_the_way_out(spec: Path, tmp_path: Pat
     assert refusal(caught).help == f"remove the folder {last} to go on from the checkpoint before it"
 
 
+def test_lost_metrics_are_told(spec: Path, tmp_path: Path) -> None:
+    trained(spec, tmp_path / "run", epochs=1)
+    (tmp_path / "run/metrics.jsonl").write_text("")
+    with pytest.raises(Refusal) as caught:
+        trained(spec, tmp_path / "run", resume=True, epochs=2)
+    assert refusal(caught).code == "DL8009"
+
+
 def test_weights_of_other_shapes_are_told(spec: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
