@@ -182,7 +182,7 @@ def _with_scalar(tensor: Operand, scalar: Scalar) -> DType:
 def require_float(name: str, operand: Tensor) -> None:
     if not operand.dtype.is_float:
         raise TypeMismatch(
-            name, f"{name} is {operand.dtype.value}, and it must be float", label=str(operand), help='cast(x, "float")'
+            name, f"{name} is {operand.dtype.value}, and it must be float", label=str(operand), help=f'cast({name}, "float")'
         )
 
 

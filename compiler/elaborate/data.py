@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from dlc.compiler.dim import Dim
 from dlc.compiler.elaborate import expressions, static
 from dlc.compiler.elaborate.compilation import Compilation
 from dlc.compiler.elaborate.frame import Frame
-from dlc.compiler.elaborate.parameters import element_type, promise, size
+from dlc.compiler.elaborate.parameters import element_type, names_in, promise, size
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.values import Record, describe, is_sequence
-from dlc.compiler.errors import BadData, FieldType, NotBuilt
+from dlc.compiler.errors import BadData, FieldType, NotBuilt, UnknownName
 from dlc.compiler.graph import Graph, Value
 from dlc.compiler.op import operations
 from dlc.compiler.program import DataSpec, Field, Schema, SourceCall
-from dlc.compiler.types import DType, Tensor
+from dlc.compiler.types import DType, Tensor, product
 from dlc.grammar import ast
-from dlc.grammar.diagnostics import Label, Refusal
+from dlc.grammar.diagnostics import Diagnostic, Label, Refusal
 from dlc.grammar.source import Span
 from dlc.grammar.suggest import nearest
 
@@ -29,6 +30,8 @@ def elaborate_data(compilation: Compilation, tree: ast.Data, scope: Scope) -> Da
     """Checks a `data` block. Raises Refusal where its fields cannot be known."""
     frame = Frame(compilation, Graph(tree.name.id, tree.name.span), Scope(scope), owns=False)
     settings = _settings(frame, tree)
+    if "source" not in settings and frame.failed:
+        raise Refusal()
     if "source" not in settings:
         raise Refusal(
             BadData(f"`{tree.name.id}` has no source", tree.name.span, help='as in source = sklearn("digits")')
@@ -40,7 +43,8 @@ def elaborate_data(compilation: Compilation, tree: ast.Data, scope: Scope) -> Da
         if not isinstance(item, ast.DataField):
             continue
         if item.name.id in fields:
-            frame.refuse(BadData(f"there are two fields `{item.name.id}`", item.name.span))
+            labels = (Label(fields[item.name.id].span, "first here"),)
+            frame.refuse(BadData(f"there are two fields `{item.name.id}`", item.name.span, labels=labels))
             continue
         try:
             fields[item.name.id] = _field(frame, item, schema, source)
@@ -136,10 +140,10 @@ def _field(outer: Frame, item: ast.DataField, schema: Schema, source: SourceCall
                 help=f"{declared.span.text}[] for a single number",
             )
         )
+    for name in (name for dim in declared.dims for name in names_in(dim) if name.id not in outer.scope):
+        message = f"a field's type is that of ONE example, in numbers, so there is no `{name.id}`"
+        raise Refusal(BadData(message, name.span, help="the batch axis is added in training: leave it out"))
     shape = tuple(size(outer, dim) for dim in declared.dims)
-    for dim, length in zip(declared.dims, shape, strict=True):
-        if not length.is_constant:
-            raise Refusal(BadData(f"a field's dimensions are numbers, and {dim.span.text} is open", dim.span))
     due = Tensor(element_type(declared), shape, promise(outer, declared))
     graph = Graph(item.name.id, item.name.span)
     frame = Frame(outer.compilation, graph, Scope(outer.scope), owns=False)
@@ -148,7 +152,10 @@ def _field(outer: Frame, item: ast.DataField, schema: Schema, source: SourceCall
         graph.inputs[name] = value
         frame.scope.bind(name, value, source.span)
     tree = item.value or ast.Name(item.name.span, item.name.id)
-    value = expressions.tensor(frame, tree)
+    try:
+        value = expressions.tensor(frame, tree)
+    except Refusal as refusal:
+        raise Refusal(*(_with_columns(diagnostic, schema) for diagnostic in refusal.diagnostics)) from None
     graph.outputs = (_fitted(frame, value, due, item, tree.span),)
     graph.output_names = (item.name.id,)
     used = {id(value) for node in graph.nodes for value in node.values} | {id(graph.outputs[0])}
@@ -160,11 +167,11 @@ def _fitted(frame: Frame, value: Value, due: Tensor, item: ast.DataField, span: 
     """The value in the declared type: ints become floats, and axes of size 1 are added or dropped; nothing else."""
     if value.type.dtype is not due.dtype:
         if not (due.dtype is DType.FLOAT and value.type.dtype.is_int):
-            raise Refusal(_misfit(value, item, span))
+            raise Refusal(_misfit(value, due, item, span))
         value = _apply(frame, "cast", value, span, type="float")
     if value.type.shape != due.shape:
         if _without_ones(value.type) != _without_ones(due):
-            raise Refusal(_misfit(value, item, span))
+            raise Refusal(_misfit(value, due, item, span))
         value = _apply(frame, "reshape", value, span, shape=due.shape)
     return value
 
@@ -179,12 +186,25 @@ def _without_ones(type: Tensor) -> list[Dim]:
     return [size for size in type.shape if size != 1]
 
 
-def _misfit(value: Value, item: ast.DataField, span: Span) -> FieldType:
+def _with_columns(diagnostic: Diagnostic, schema: Schema) -> Diagnostic:
+    """A report of an unknown name, with the names that the source has."""
+    if not isinstance(diagnostic, UnknownName) or diagnostic.help:
+        return diagnostic
+    return replace(diagnostic, help=f"the columns of the source are {', '.join(schema.columns)}")
+
+
+def _misfit(value: Value, due: Tensor, item: ast.DataField, span: Span) -> FieldType:
+    sizes = ", ".join(map(str, due.shape))
+    help = None
+    if due.shape[1:] == value.type.shape:
+        help = "the type is that of ONE example: the batch axis is added in training"
+    elif value.type.shape != due.shape and product(value.type.shape) == product(due.shape):
+        help = f"bring it into that shape: {span.text} -> reshape({sizes})"
+    elif value.type.shape == due.shape:
+        help = f'convert it: cast({span.text}, "{due.dtype.value}")'
     return FieldType(
         f"`{item.name.id}` is declared as {item.type.span.text}, and one example gives {value.type}",
         span,
         labels=(Label(item.type.span, "declared here"),),
-        help="the type is that of ONE example: the batch axis is added in training"
-        if value.type.rank < len(item.type.dims or ())
-        else None,
+        help=help,
     )

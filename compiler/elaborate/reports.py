@@ -17,6 +17,9 @@ from dlc.grammar.diagnostics import Diagnostic, Label
 from dlc.grammar.source import Span
 
 
+_LONGEST = 40  # of what is quoted from a spec
+
+
 def origins(sizes: Sequence[Dim], *, apart_from: Span | None, outside: Span | None = None) -> tuple[Label, ...]:
     """A label for each size that remembers where it was introduced, unless that is the place at fault itself, or
     lies in a place that is shown already."""
@@ -47,7 +50,7 @@ def shape(
     operands = {name: value for name, value in zip(_names(op, inputs), inputs, strict=True) if isinstance(value, Value)}
     at_fault = operands.get(error.argument or "")
     if at_fault is not None:
-        alone = error.label == str(at_fault.type)  # wrong by itself, and shown in full
+        alone = error.label.startswith(str(at_fault.type))  # shown in full, with what it disagrees with
     else:
         alone = error.message.startswith(f"{error.argument} is ")
     types = {str(value.type) for value in operands.values()}
@@ -120,14 +123,17 @@ def _advice(
             if 0 < few.type.rank < many.type.rank and many.type.shape[: few.type.rank] == few.type.shape:
                 axes = ", ".join([":"] * few.type.rank + ["none"] * (many.type.rank - few.type.rank))
                 return f"shapes are aligned at the last axis; for axes of size 1 there: {_quoted(spans[side])}[{axes}]"
-    if error.help is None or error.argument is None or error.argument not in spans:
+    named = [name for name in operands if name in spans and name != "a"]  # which is a word of every sentence
+    if error.help is None or not named:
         return error.help
-    text = _quoted(spans[error.argument])
-    if error.argument == text:
-        return error.help
-    name = re.escape(error.argument)
-    bare = re.sub(rf"\({name}(?=[,)])", lambda _: f"({text.strip('()') if text[0] == '(' else text}", error.help)
-    return re.sub(rf"\b{name}\b(?!=)", lambda _: text, bare) if bare == error.help else bare
+    pattern = rf"(?P<open>\(?)(?<![\w.`])(?P<name>{'|'.join(map(re.escape, named))})(?P<close>[,)]|\b(?!=))"
+
+    def written(match: re.Match[str]) -> str:
+        place = spans[match["name"]]
+        alone = match["open"] and match["close"] and len(place.text) <= _LONGEST
+        return match["open"] + (place.text if alone else _quoted(place)) + match["close"]
+
+    return re.sub(pattern, written, error.help)
 
 
 def _transposed(left: Value, right: Value, span: Span, spans: Mapping[str, Span]) -> str | None:
@@ -143,7 +149,7 @@ def _transposed(left: Value, right: Value, span: Span, spans: Mapping[str, Span]
 def _quoted(span: Span) -> str:
     """An operand as the spec has it, in parentheses where it needs them; a name where it is long."""
     text = span.text
-    if len(text) > 40 or "\n" in text:
+    if len(text) > _LONGEST or "\n" in text:
         return "x"
     return text if re.fullmatch(r"[\w.]+|[\w.]+\([^()]*\)|[\w.]+\[[^\[\]]*\]|\([^()]*\)", text) else f"({text})"
 

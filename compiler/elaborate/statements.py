@@ -128,6 +128,8 @@ def named(frame: Frame, target: ast.Name, value: Any, tree: ast.Expr) -> Any:
         if value.name is None:
             value.name = target.id
         return value
+    if not frame.owns:  # applied there, it is refused if it has weights
+        return value
     if isinstance(value, Recipe | Composition):
         path = frame.claim(target.id)
         instance = Instance(value, path, frame, target.span)
@@ -366,11 +368,13 @@ def _scalar(frame: Frame, tree: ast.Expr, what: str) -> Value:
     value = expressions.tensor(frame, tree)
     if value.type.rank == 0 and value.type.dtype.is_float:
         return value
+    text = tree.span.text if len(tree.span.text) < 40 else "x"
+    floats = text if value.type.dtype.is_float else f'cast({text}, "float")'
     raise Refusal(
         LossNotScalar(
             f"what is {what} is one float, and this is {value.type}",
             tree.span,
-            help=f"reduce it, as in mean({tree.span.text})" if value.type.rank else 'convert it: cast(…, "float")',
+            help=f"reduce it, as in mean({floats})" if value.type.rank else f"convert it: {floats}",
         )
     )
 

@@ -13,6 +13,7 @@ from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.values import Arg, BlockDef, Instance, Origin, Recipe, describe, is_sequence
 from dlc.compiler.errors import (
     BadSetting,
+    DuplicateName,
     Misplaced,
     NotBuilt,
     NothingTrained,
@@ -38,9 +39,14 @@ def elaborate_train(compilation: Compilation, tree: ast.Train, data: DataSpec, s
     models = dict(_models(top))
     for phase in phases:
         if phase.name.id != "step":
-            top.refuse(NotBuilt(f"this version has no `{phase.name.id}:` in a train block, only `step:`", phase.span))
-    step_tree = next((phase for phase in phases if phase.name.id == "step"), None)
-    if step_tree is None:
+            message = f"this version has no `{phase.name.id}:` in a train block, only `step:`"
+            top.refuse(NotBuilt(message, phase.name.span))
+    steps = [phase for phase in phases if phase.name.id == "step"]
+    for again in steps[1:]:
+        labels = (Label(steps[0].name.span, "first here"),)
+        top.refuse(DuplicateName(f"`{tree.name.id}` has two `step:`", again.name.span, labels=labels))
+    step_tree = steps[0] if steps else None
+    if not phases:
         top.refuse(NothingTrained(f"`{tree.name.id}` has no `step:`", tree.name.span, label="nothing to do"))
     step = _step(top, step_tree, data) if step_tree else None
     settings = _settings(top, tree)
@@ -77,8 +83,9 @@ def _step(top: Frame, tree: ast.Phase, data: DataSpec) -> Step:
         type = Tensor(field.type.dtype, (batch, *field.type.shape), field.type.below)
         graph.inputs[field.name] = Value(type, field.span, field.name)
         frame.scope.bind(field.name, graph.inputs[field.name], field.span)
-    if statements.run(frame, tree.body) is not None:
-        frame.refuse(Misplaced("a step returns nothing; it minimises and reports", tree.name.span))
+    returned = statements.run(frame, tree.body)
+    if returned is not None:
+        frame.refuse(Misplaced("a step returns nothing; it minimises and reports", returned.span))
     if not frame.failed and not any(isinstance(effect, Minimize) for _, effect in frame.effects):
         frame.refuse(NothingTrained("the step minimises nothing", tree.name.span))
     top.failed = top.failed or frame.failed
@@ -154,6 +161,7 @@ def _reached(graph: Graph, effect: Effect) -> set[str]:
 
 # --- settings ---------------------------------------------------------------------------------------------------
 
+_EPOCHS_OR_STEPS = "a training lasts a number of epochs or a number of steps, not both"
 _FAMILIES: dict[str, type[Optimizer] | type[Schedule]] = {"optimizer": Optimizer, "schedule": Schedule}
 
 
@@ -163,7 +171,7 @@ def _settings(top: Frame, tree: ast.Train) -> Settings | None:
     trees: dict[str, ast.Expr] = {}
     place = tree.name.span
     for block in (item for item in tree.items if isinstance(item, ast.Settings)):
-        place = block.span
+        place = Span(block.span.source, block.span.start, block.span.start + len("settings"))
         for item in block.items:
             name = item.name.id
             if name not in Settings.fields():
@@ -197,6 +205,10 @@ def _settings(top: Frame, tree: ast.Train) -> Settings | None:
         values.pop("steps", None)
     elif "steps" in overrides:
         values.pop("epochs", None)
+    if "epochs" in values and "steps" in values:
+        labels = (Label(spans["epochs"], "and epochs"),)
+        top.refuse(BadSetting(_EPOCHS_OR_STEPS, spans["steps"], label="steps", labels=labels))
+        return None
     try:
         return Settings(**values)
     except ValueError as error:
@@ -208,6 +220,8 @@ def _settings(top: Frame, tree: ast.Train) -> Settings | None:
 def _value(top: Frame, name: str, tree: ast.Expr, overrides: Mapping[str, ast.Expr]) -> Any:
     if name == "batch" and isinstance(tree, ast.Name) and tree.id == "all":
         return "all"
+    if name == "batch" and isinstance(tree, ast.Name) and tree.id not in top.scope:
+        raise Refusal(BadSetting("a batch is a number of examples, or `all`", tree.span))
     if name not in _FAMILIES:
         value = expressions.evaluate(top, tree)
         if not is_sequence(value) and not isinstance(value, Dim | float | bool | str | None):
@@ -218,6 +232,8 @@ def _value(top: Frame, name: str, tree: ast.Expr, overrides: Mapping[str, ast.Ex
     if not isinstance(function, ast.Name) or function.id not in choices:
         near = nearest(function.id, choices) if isinstance(function, ast.Name) else None
         help = f"did you mean `{near}`?" if near else f"there are {', '.join(choices)}"
+        if isinstance(tree, ast.Literal) and tree.value in choices:
+            help = f"it stands without quotes: {tree.value}"
         raise Refusal(BadSetting(f"`{function.span.text}` is no {name}", function.span, help=help))
     arguments = expressions.arguments(top, given)
     for path, value in overrides.items():

@@ -155,7 +155,7 @@ def describe(value: object) -> str:
             return "true" if value else "false"
         case Dim():
             return f"the number {value}" if value.is_constant else f"the size {value}"
-        case float():
+        case int() | float():
             return f"the number {value!r}"
         case str():
             return f'the string "{value}"' if len(value) < 30 else "a string"
