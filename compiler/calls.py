@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from dlc.compiler.graph import Call, Graph
+from dlc.compiler.dim import Dim
+from dlc.compiler.graph import Call, Graph, Loop, Node
+
+
+def steps(graph: Graph) -> Iterator[tuple[Node, Dim]]:
+    """The nodes that are no loops, those in the bodies of loops at the loops' places, each with how often it runs."""
+    return _steps(graph, Dim.of(1))
+
+
+def _steps(graph: Graph, times: Dim) -> Iterator[tuple[Node, Dim]]:
+    for node in graph.nodes:
+        if isinstance(node.action, Loop):
+            yield from _steps(node.action.body, times * node.action.turns)
+        else:
+            yield node, times
 
 
 def called(graph: Graph) -> Iterator[Graph]:
-    """The graphs that a graph calls, once for each call."""
-    return (node.action.graph for node in graph.nodes if isinstance(node.action, Call))
+    """The graphs that a graph calls, in loops too, once for each call that is written."""
+    return (node.action.graph for node, _ in steps(graph) if isinstance(node.action, Call))
 
 
 def callees_first(roots: Iterable[Graph], follow: Callable[[Graph], Iterable[Graph]] = called) -> Iterator[Graph]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from dlc.compiler.calls import callees_first
+from dlc.compiler.calls import callees_first, steps
 from dlc.compiler.dim import Dim
 from dlc.compiler.graph import (
     BlockModule,
     Call,
     Graph,
     ListModule,
+    Loop,
     ModelRef,
     Module,
     Node,
@@ -97,7 +98,7 @@ class Costs:
         """The multiply-adds of one call of a graph."""
         for callee in callees_first([graph]):
             if callee not in self._macs:
-                self._macs[callee] = sum((self._node_macs(node) for node in callee.nodes), _ZERO)
+                self._macs[callee] = sum((times * self._node_macs(node) for node, times in steps(callee)), _ZERO)
         return self._macs[graph]
 
     def _node_macs(self, node: Node) -> Dim:
@@ -106,25 +107,26 @@ class Costs:
                 return self._macs[graph]
             case Op() as op:
                 return op.macs(*node.operand_types)
-            case ReadWeight():
+            case ReadWeight() | Loop():
                 return _ZERO
 
     def layers(self, model: Graph, depth: int = 1) -> Iterator[Layer]:
         """The layers of a model in the order in which they run, blocks opened down to `depth` levels.
 
-        Operators and indexing are left out where they cost no multiply-adds, since they are no layers to a reader.
+        Operators and indexing are left out where they cost no multiply-adds, since they are no layers to a reader. What
+        a loop runs stands once, with the multiply-adds of all turns.
         """
         self.macs(model)
         tally = _Tally(self)
-        pending = list(_walk(model, "", {}, depth))[::-1]
+        pending = list(_walk(model, "", {}, depth, Dim.of(1)))[::-1]
         while pending:
             step = pending.pop()
             node = step.node
             if isinstance(node.action, Call) and step.depth > 1:
-                inner = _walk(node.action.graph, f"{step.path}.", step.lent, step.depth - 1)
+                inner = _walk(node.action.graph, f"{step.path}.", step.lent, step.depth - 1, step.times)
                 pending.extend(list(inner)[::-1])
                 continue
-            macs = self._node_macs(node)
+            macs = step.times * self._node_macs(node)
             if isinstance(node.action, Op) and node.action.hidden and macs == 0:
                 continue
             learned = sum((tally.count(path, module) for path, module in step.owned), Learned())
@@ -165,6 +167,7 @@ class _Step:
 
     path: what it is shown under. owned: the modules that it uses, by their paths seen from the model. lent: where the
     instances that a call passes in are, by the callee's names for them. depth: how many levels it may be opened by.
+    times: how often it runs.
     """
 
     node: Node
@@ -172,9 +175,10 @@ class _Step:
     owned: tuple[tuple[str, Module], ...]
     lent: Mapping[str, str]
     depth: int
+    times: Dim
 
 
-def _walk(graph: Graph, prefix: str, lent: Mapping[str, str], depth: int) -> Iterator[_Step]:
+def _walk(graph: Graph, prefix: str, lent: Mapping[str, str], depth: int, times: Dim) -> Iterator[_Step]:
     taken: dict[str, int] = {}
     reachable = graph.modules | graph.borrowed
 
@@ -182,7 +186,7 @@ def _walk(graph: Graph, prefix: str, lent: Mapping[str, str], depth: int) -> Ite
         first, dot, rest = path.partition(".")
         return f"{lent[first]}{dot}{rest}" if first in lent and first not in graph.modules else prefix + path
 
-    for node in graph.nodes:
+    for node, turns in steps(graph):
         passed = _passed(node)
         used = [*([node.module] if node.module is not None else []), *passed.values()]
         owned = tuple((place(path), find_module(reachable, path)) for path in used)
@@ -192,7 +196,7 @@ def _walk(graph: Graph, prefix: str, lent: Mapping[str, str], depth: int) -> Ite
             name = _title(node)
             taken[name] = taken.get(name, 0) + 1
             path = prefix + (name if taken[name] == 1 else f"{name}_{taken[name]}")
-        yield _Step(node, path, owned, {name: place(at) for name, at in passed.items()}, depth)
+        yield _Step(node, path, owned, {name: place(at) for name, at in passed.items()}, depth, times * turns)
 
 
 def _passed(node: Node) -> dict[str, str]:
@@ -212,6 +216,8 @@ def _title(node: Node) -> str:
             return op.name
         case ReadWeight():
             return "weight"
+        case Loop():
+            return "loop"
 
 
 def _count(name: str, weight: Weight) -> Learned:

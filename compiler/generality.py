@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, cast
 
+from dlc.compiler.calls import called
 from dlc.compiler.checked import Checked
 from dlc.compiler.dim import Dim, Symbol
-from dlc.compiler.graph import Call, Graph, ModelRef, Node, Operand, Value
+from dlc.compiler.graph import Action, Call, Graph, Loop, ModelRef, Node, Operand, Value
 from dlc.compiler.types import Scalar, Tensor
 
 
@@ -36,29 +37,38 @@ class _Comparison:
             self._compared.add(pair)
             if not self._graph(*pair):
                 return False
-            pending += [
-                (ours.action.graph, theirs.action.graph)
-                for ours, theirs in zip(pair[0].nodes, pair[1].nodes, strict=True)
-                if isinstance(ours.action, Call) and isinstance(theirs.action, Call)
-            ]
+            pending += zip(called(pair[0]), called(pair[1]), strict=True)
         return self._weights(general, special)
 
     def _graph(self, general: Graph, special: Graph) -> bool:
         if list(general.inputs) != list(special.inputs) or general.output_names != special.output_names:
             return False
-        if len(general.nodes) != len(special.nodes):
+        values = dict(zip(general.inputs.values(), special.inputs.values(), strict=True))
+        if not all(self._input(ours.type, theirs.type) for ours, theirs in values.items()):
             return False
-        values: dict[Value, Value] = {}
-        for ours, theirs in zip(general.inputs.values(), special.inputs.values(), strict=True):
-            values[ours] = theirs
-            if not self._input(ours.type, theirs.type):
-                return False
         if not all(self._share(whole, refined) for whole, refined in general.shares.items()):
+            return False
+        return self._body(general, special, values)
+
+    def _body(self, general: Graph, special: Graph, values: dict[Value, Value]) -> bool:
+        if len(general.nodes) != len(special.nodes):
             return False
         for ours, theirs in zip(general.nodes, special.nodes, strict=True):
             if not self._node(ours, theirs, values):
                 return False
         return [values[value] for value in general.outputs] == list(special.outputs)
+
+    def _loop(self, ours: Loop, theirs: Loop, values: dict[Value, Value]) -> bool:
+        """Whether two loops run the same body as often over the same kinds of values."""
+        for field in fields(Loop):
+            if field.name != "body" and not self._same(getattr(ours, field.name), getattr(theirs, field.name)):
+                return False
+        if list(ours.body.inputs) != list(theirs.body.inputs):
+            return False
+        within = dict(zip(ours.body.inputs.values(), theirs.body.inputs.values(), strict=True))
+        if not all(self._input(a.type, b.type) for a, b in within.items()):
+            return False
+        return self._body(ours.body, theirs.body, values | within)
 
     def _input(self, ours: Tensor, theirs: Tensor) -> bool:
         if ours.dtype is not theirs.dtype or ours.rank != theirs.rank:
@@ -88,8 +98,7 @@ class _Comparison:
             return False
         if not all(self._operand(a, b, values) for a, b in zip(ours.inputs, theirs.inputs, strict=True)):
             return False
-        both_call = isinstance(ours.action, Call) and isinstance(theirs.action, Call)
-        if not both_call and not self._same(ours.action, theirs.action):
+        if not self._action(ours.action, theirs.action, values):
             return False
         if len(ours.outputs) != len(theirs.outputs):
             return False
@@ -98,6 +107,13 @@ class _Comparison:
             a.type.dtype is b.type.dtype and self._same(a.type.shape, b.type.shape)
             for a, b in zip(ours.outputs, theirs.outputs, strict=True)
         )
+
+    def _action(self, ours: Action, theirs: Action, values: dict[Value, Value]) -> bool:
+        if isinstance(ours, Call):
+            return isinstance(theirs, Call)  # what they call is compared by itself
+        if isinstance(ours, Loop):
+            return isinstance(theirs, Loop) and self._loop(ours, theirs, values)
+        return self._same(ours, theirs)
 
     def _operand(self, ours: Operand, theirs: Operand, values: Mapping[Value, Value]) -> bool:
         match ours:

@@ -12,6 +12,7 @@ from dlc.compiler.graph import (
     Call,
     Graph,
     ListModule,
+    Loop,
     ModelRef,
     Module,
     Node,
@@ -75,7 +76,7 @@ class _Printer:
         effects = train.step.effects if train else ()
         for position, node in enumerate(graph.nodes):
             yield from _effects(effects, position, names)
-            yield f"  {self._node(node, names)}"
+            yield from (f"  {line}" for line in self._node(node, names))
         yield from _effects(effects, len(graph.nodes), names)
         if graph.outputs:
             yield f"  return {', '.join(names[value] for value in graph.outputs)}"
@@ -110,7 +111,7 @@ class _Printer:
                 case WeightModule(weight=weight):
                     yield f"  {verb} {path}: {_weight(weight)}"
 
-    def _node(self, node: Node, names: Mapping[Value, str]) -> str:
+    def _node(self, node: Node, names: Mapping[Value, str]) -> Iterator[str]:
         operands = [_operand(operand, names) for operand in node.inputs]
         match node.action:
             case Call(graph=graph):
@@ -119,9 +120,25 @@ class _Printer:
                 action = "weight"
             case Op() as op:
                 action = f"{op.name}({', '.join([*operands, *_statics(op)])})"
+            case Loop(start=start, stop=stop, step=step, axis=axis, sequences=sequences):
+                along = f" along {axis}" if sequences else ""
+                action = f"loop {start}:{stop}:{step}{along}({', '.join(operands)})"
         owner = f" @ {node.module}" if node.module is not None else ""
         results = ", ".join(f"{names[value]}: {value.type}" for value in node.outputs)
-        return f"{results} = {action}{owner}"
+        yield f"{results} = {action}{owner}"
+        if isinstance(node.action, Loop):
+            yield from self._body(node.action, names)
+
+    def _body(self, loop: Loop, names: Mapping[Value, str]) -> Iterator[str]:
+        """What a turn is given, what it computes, what it hands on, and what is collected of it."""
+        given = ", ".join(f"{names[value]}: {value.type}" for value in loop.body.inputs.values())
+        yield f"  turn({given})"
+        for node in loop.body.nodes:
+            yield from (f"    {line}" for line in self._node(node, names))
+        results = [names[value] for value in loop.body.outputs]
+        yield f"    next {', '.join(results[: loop.carried]) or 'none'}"
+        if results[loop.carried :]:
+            yield f"    collect {', '.join(results[loop.carried :])}"
 
 
 def static(value: Any) -> str:
@@ -153,18 +170,25 @@ def static(value: Any) -> str:
 
 
 def _names(graph: Graph) -> dict[Value, str]:
-    """A name for each value: the spec's, numbered where it is bound again, or a number."""
-    names = {value: name for name, value in graph.inputs.items()}
-    taken = dict.fromkeys(graph.inputs, 1)
-    unnamed = 0
-    for node in graph.nodes:
-        for value in node.outputs:
-            if value.name is None:
-                unnamed += 1
-                names[value] = f"%{unnamed}"
-                continue
-            taken[value.name] = count = taken.get(value.name, 0) + 1
-            names[value] = value.name if count == 1 else f"{value.name}'{count}"
+    """A name for each value, those in loops too: the spec's, numbered where it is bound again, or a number."""
+    names: dict[Value, str] = {}
+    taken: dict[str, int] = {}
+    pending = [*graph.inputs.values()]
+    bodies: list[Iterator[Node]] = [iter(graph.nodes)]
+    while bodies:
+        for value in pending:
+            stem = value.name or "%"
+            taken[stem] = count = taken.get(stem, 0) + 1
+            names[value] = f"%{count}" if stem == "%" else stem if count == 1 else f"{stem}'{count}"
+        node = next(bodies[-1], None)
+        if node is None:
+            bodies.pop()
+            pending = []
+            continue
+        pending = [*node.outputs]
+        if isinstance(node.action, Loop):
+            pending += node.action.body.inputs.values()
+            bodies.append(iter(node.action.body.nodes))
     return names
 
 

@@ -148,3 +148,21 @@ def test_the_cost_of_a_layer_is_worked_out_once(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(linear, "macs", count)
     assert Costs().macs(graph) == 400 * 256 * graph.inputs["x"].type.shape[0]
     assert len(calls) == 2
+
+
+def test_a_loop_costs_its_turns_and_learns_once() -> None:
+    graph = model(
+        "model M(xs: float[N, T, 8]) -> float[N, 8]:\n"
+        "    h = zeros(N, 8)\n"
+        "    loop x in xs along 1:\n"
+        "        h = h + linear(x, 8)\n"
+        "        loop 5:\n"
+        "            h = h -> linear(8)\n"
+        "    return h\n"
+    )
+    costs = Costs()
+    n, t, _ = graph.inputs["xs"].type.shape
+    assert costs.macs(graph) == 64 * n * t + 5 * 64 * n * t
+    layers = [layer for layer in costs.layers(graph) if layer.op == "linear"]
+    assert [layer.macs for layer in layers] == [64 * n * t, 320 * n * t]
+    assert costs.learned(graph).total == 2 * 72

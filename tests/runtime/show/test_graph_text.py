@@ -92,3 +92,24 @@ def test_data_shows_its_columns_and_fields() -> None:
 def test_static_values_are_written_as_in_the_language() -> None:
     values = [None, True, 'a"b', (1, 2.5), DType.INT32, Dim.symbol("N") * 2]
     assert [static(value) for value in values] == ["none", "true", '"a\\"b"', "[1, 2.5]", "int32", "2*N"]
+
+
+def test_a_loop_shows_its_turns() -> None:
+    text = dump(
+        program(
+            "model M(xs: float[N, T, 4]) -> (h: float[N, 4], hs: float[N, T, 4]):\n"
+            "    h = zeros(N, 4)\n"
+            "    loop x in xs along 1 collecting h as hs:\n"
+            "        h = h + x\n"
+            "    return h, hs\n"
+        )
+    )
+    assert text.split("\n", 1)[1] == (
+        "  h: float[N, 4] = zeros(shape=[N, 4])\n"
+        "  h'2: float[N, 4], hs: float[N, T, 4] = loop 0:T:1 along 1(xs, h)\n"
+        "    turn(x: float[N, 4], h'3: float[N, 4])\n"
+        "      h'4: float[N, 4] = add(h'3, x)\n"
+        "      next h'4\n"
+        "      collect h'4\n"
+        "  return h'2, hs\n"
+    )
