@@ -7,7 +7,7 @@ takes longer than to check the spec.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, ClassVar, get_args, get_origin, get_type_hints
@@ -38,10 +38,11 @@ class Parameter:
 
 
 class FieldsError(ValueError):
-    """Values that do not fit their fields: for each field, pydantic's account of what is wrong."""
+    """Values that do not fit their fields: for each field, pydantic's account of what is wrong, several where a field
+    takes several kinds of values."""
 
-    def __init__(self, problems: Mapping[str, Mapping[str, Any]]) -> None:
-        super().__init__("; ".join(f"{name}: {problem['msg']}" for name, problem in problems.items()))
+    def __init__(self, problems: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+        super().__init__("; ".join(f"{name}: {problem['msg']}" for name, (problem, *_) in problems.items()))
         self.problems = problems
 
 
@@ -50,7 +51,7 @@ class Checked:
     ValueError where the values do not go together."""
 
     def __init__(self, **values: Any) -> None:
-        problems: dict[str, Mapping[str, Any]] = {}
+        problems: dict[str, Sequence[Mapping[str, Any]]] = {}
         held = self.__dict__
         fields = self.fields()
         for name, field in fields.items():
@@ -62,7 +63,7 @@ class Checked:
             try:
                 held[name] = _adapter(field.annotation).validate_python(values[name])
             except ValidationError as error:
-                problems[name] = error.errors(include_url=False)[0]
+                problems[name] = error.errors(include_url=False)
         if unknown := values.keys() - fields.keys():
             raise TypeError(f"{type(self).__name__} has no field {', '.join(sorted(unknown))}")
         if problems:

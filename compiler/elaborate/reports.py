@@ -176,12 +176,12 @@ def refused(
         return (BadParameter(str(error), span),)
     return tuple(
         BadParameter(
-            f"`{name}` of {what} must be {_due(problem)}",
+            f"`{name}` of {what} must be {' or '.join(dict.fromkeys(map(_due, found)))}",
             spans.get(name, span),
             label=f"this is {describe(values.get(name))}",
             help=f"by place, {what} takes {', '.join(places)}" if name in places[1:] else None,
         )
-        for name, problem in error.problems.items()
+        for name, found in error.problems.items()
     )
 
 

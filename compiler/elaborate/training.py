@@ -40,7 +40,8 @@ def elaborate_train(compilation: Compilation, tree: ast.Train, data: DataSpec, s
     for phase in phases:
         if phase.name.id != "step":
             message = f"this version has no `{phase.name.id}:` in a train block, only `step:`"
-            top.refuse(NotBuilt(message, phase.name.span))
+            help = "did you mean `step`?" if nearest(phase.name.id, ["step"]) else None
+            top.refuse(NotBuilt(message, phase.name.span, help=help))
     steps = [phase for phase in phases if phase.name.id == "step"]
     for again in steps[1:]:
         labels = (Label(steps[0].name.span, "first here"),)
