@@ -37,10 +37,11 @@ class Spec:
 
     def torch(self, model: str | None = None) -> nn.Module:
         """A model as a PyTorch module with fresh weights, drawn from PyTorch's own generator. Raises Refusal."""
+        from dlc.compiler.torch.names import identifier
         from dlc.runtime.emitted import load_module
 
-        chosen = self._model(model)
-        make = getattr(load_module(chosen.name, self.torch_source(chosen.name)), chosen.name)
+        name = self._model(model).name
+        make = getattr(load_module(name, self.torch_source(name)), identifier(name))
         return make()
 
     def onnx(
