@@ -53,7 +53,8 @@ _FOREIGN = {
 _MEANT = {
     "!": "`not`",
     "&": "`and`",
-    "|": "`or`",
+    "|": "`or`, or `->` for a pipe",
+    "?": "`a if condition else b`",
     "^": "`**` for a power",
     ";": "each statement on its own line",
     "→": "`->`",
@@ -71,7 +72,7 @@ _MEANT = {
     "”": '`"`',
     "„": '`"`',
     "‘": '`"`',
-    "’": '`"`, or a straight `\'` at the end of a name',
+    "’": "`\"`, or a straight `'` at the end of a name",
 }
 
 
@@ -109,6 +110,7 @@ class _Line:
             self._unknown_start()
             or self._unknown_word()
             or self._body()
+            or self._habit()
             or self._equal()
             or self._unused()
             or self._reserved()
@@ -193,6 +195,29 @@ class _Line:
         advice = "move this to the next line, indented deeper"
         return MissingBody("a body starts on a line of its own", self._span, help=advice)
 
+    def _habit(self) -> Diagnostic | None:
+        """What another language writes where DL has something else."""
+        text, found, last = self._source.text, self._found, self._last
+        if last is None:
+            comment = found.text == "//"
+            return (
+                UnexpectedToken("`//` starts nothing", self._span, help="a comment starts with `#`")
+                if comment
+                else None
+            )
+        both = self._at(last).to(self._span)
+        if found.kind == "EQUAL" and text.startswith("=>", found.start):
+            span = Span(self._source, found.start, found.start + 2)
+            return UnexpectedToken("there is no `=>`", span, help="a pipe is `->`")
+        if both.text == "<>":
+            return UnexpectedToken("there is no `<>`", both, help="write `!=`")
+        if (last.kind, found.kind) == ("KW_ELSE", "KW_IF"):
+            return UnexpectedToken("there is no `else if`", both, help="write `elif`")
+        if last.text == "lambda":
+            advice = "a layer is a `block`, or layers in a pipe: `f = linear(8) -> relu`"
+            return UnexpectedToken("there is no `lambda`", self._at(last), help=advice)
+        return None
+
     def _equal(self) -> Diagnostic | None:
         if self._found.kind != "EQUAL" or self._last is None:
             return None
@@ -211,6 +236,8 @@ class _Line:
             return UnexpectedToken(f"there is no `{operator}=`", span, help=f"write `{name} = {name} {operator} …`")
         line = Span(self._source, self._read[0].start, self._end)
         advice = "bind it to a name, `name = …`, or return it"
+        if self._found.text == "==" and len(self._read) == 1 and self._read[0].kind == "NAME":
+            advice = f"`==` compares, `=` binds: `{self._read[0].text} = …`"
         return UnusedValue("the value of this line is not used", line, help=advice)
 
     def _reserved(self) -> Diagnostic | None:
