@@ -326,6 +326,31 @@ class NothingTrained(Diagnostic):
     )
 
 
+class Stale(Diagnostic):
+    """A tensor was computed with weights that the step has changed since, and is used to learn from. Compute it again
+    after the change, or cut it off with `stop`."""
+
+    code = "DL5005"
+    example = (
+        "model M(x: float[N, 4]) -> float[N, 1]:\n    return x -> linear(1)\n\n"
+        'data D:\n    source = sklearn("iris")\n    x: float[4] = data\n\n'
+        "train T on D:\n    a = M()\n    b = M()\n    settings:\n        epochs = 1\n    step:\n"
+        "        y = a(x)\n        minimize mean(y) over a\n        minimize mean(y * b(x)) over b\n"
+    )
+
+
+class NeedsOver(Diagnostic):
+    """A step with several `minimize` must say of each what it updates. In a step with one, all instances are meant."""
+
+    code = "DL5006"
+    example = (
+        "model M(x: float[N, 4]) -> float[N, 1]:\n    return x -> linear(1)\n\n"
+        'data D:\n    source = sklearn("iris")\n    x: float[4] = data\n\n'
+        "train T on D:\n    a = M()\n    b = M()\n    settings:\n        epochs = 1\n    step:\n"
+        "        minimize mean(a(x))\n        minimize mean(b(x)) over b\n"
+    )
+
+
 # --- DL65: data, as far as the compiler sees it -----------------------------------------------------------------
 
 

@@ -83,8 +83,18 @@ class Loop:
         return Dim.maximum((distance + abs(self.step) - 1) // abs(self.step), Dim.of(0))
 
 
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """`net.W := value`: the node's module is the weight's path, its input the new value; it has no result."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gradient:
+    """`grad(loss, x)`: the inputs are a scalar and the tensor that it is differentiated by; gives a tensor like it."""
+
+
 Operand = Value | Scalar | ModelRef | None
-Action = Op | Call | ReadWeight | Loop
+Action = Op | Call | ReadWeight | Loop | Assign | Gradient
 
 
 @dataclass(eq=False, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dlc.compiler.graph import Graph, Module, Value
-from dlc.compiler.settings import Settings
+from dlc.compiler.settings import Optimizer, Settings
 from dlc.compiler.types import Tensor
 from dlc.grammar.source import Source, Span
 
@@ -71,12 +71,16 @@ class DataSpec:
 
 @dataclass(frozen=True, slots=True)
 class Minimize:
-    """A gradient step on `value`; `over` are the paths of the modules that it updates (empty: all instances)."""
+    """A gradient step on `value`, upwards where `sign` is -1.
+
+    over: the paths of the modules or weights that it updates (empty: all instances). using: an optimiser of its own.
+    """
 
     value: Value
     over: tuple[str, ...]
     sign: int
     span: Span
+    using: Optimizer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +108,23 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Procedure:
+    """A named block of a `train` declaration, such as `sample(n = 16):`, for the values its parameters have now.
+
+    The graph's inputs are the tensor parameters; it borrows the instances under their names.
+    """
+
+    name: str
+    graph: Graph
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
 class TrainSpec:
-    """A `train` declaration: instances by name, settings, and the step.
+    """A `train` declaration: instances by name, settings, the step, and what replaces it where nothing is updated.
 
     The step's graph borrows the instances under their names. `models` tells for each instance the name of the
-    block or model that it is an instance of.
+    block or model that it is an instance of, `origins` the run whose weights an instance starts with.
     """
 
     name: str
@@ -119,6 +135,9 @@ class TrainSpec:
     step: Step
     span: Span
     doc: str = ""
+    evaluate: Step | None = None
+    procedures: Mapping[str, Procedure] = field(default_factory=dict[str, Procedure])
+    origins: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def weight_prefix(self, instance: str) -> str:
         """What precedes an instance's weight paths in a run: nothing where it is the only instance."""

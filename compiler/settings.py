@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 from pydantic import BeforeValidator, Field
 
@@ -28,9 +28,9 @@ class Choice(Checked):
             Choice.families[family][name] = cls
 
     @classmethod
-    def choices(cls) -> dict[str, type[Choice]]:
+    def choices(cls) -> dict[str, type[Self]]:
         """The members of this family by their names in the language."""
-        return Choice.families[cls.__name__]
+        return cast("dict[str, type[Self]]", Choice.families[cls.__name__])
 
 
 class Optimizer(Choice):

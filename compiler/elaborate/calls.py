@@ -28,15 +28,17 @@ from dlc.compiler.elaborate.values import (
 from dlc.compiler.errors import (
     DuplicateArgument,
     InstanceDisagrees,
+    LossNotScalar,
     Misplaced,
     MissingArgument,
     NotALayer,
+    NotBuilt,
     ShapeMismatch,
     TensorExpected,
     TooManyArguments,
     UnknownParameter,
 )
-from dlc.compiler.graph import BlockModule, ListModule, OpModule, Value, WeightModule, weights_of
+from dlc.compiler.graph import BlockModule, Gradient, ListModule, OpModule, Value, WeightModule, weights_of
 from dlc.compiler.op import Op, Signature, StaticParameter, TensorParameter, operations
 from dlc.compiler.types import Scalar, ShapeError, resolve_axis
 from dlc.grammar import ast
@@ -267,7 +269,7 @@ def validate(
         raise Refusal(*reports.refused(error, f"`{name}`", values, spans, span, places)) from None
 
 
-def size_of(given: Sequence[Arg], span: Span) -> Dim:
+def size_of(frame: Frame, given: Sequence[Arg], span: Span) -> Dim:
     """`size(x, axis)`: how long a tensor is along an axis, a static value."""
     if len(given) != 2:
         problem = TooManyArguments if len(given) > 2 else MissingArgument
@@ -280,6 +282,23 @@ def size_of(given: Sequence[Arg], span: Span) -> Dim:
         return shape[resolve_axis(static.whole(axis.value, axis.span), len(shape))]
     except ShapeError as error:
         raise Refusal(ShapeMismatch(error.message, axis.span, label=error.label)) from None
+
+
+def gradient(frame: Frame, given: Sequence[Arg], span: Span) -> Value:
+    """`grad(loss, x)`: the derivative of a scalar by a tensor."""
+    if len(given) != 2:
+        problem = TooManyArguments if len(given) > 2 else MissingArgument
+        raise Refusal(problem("`grad` takes a scalar and what it is differentiated by", span, help="grad(loss, x)"))
+    loss, by = given
+    if not isinstance(loss.value, Value) or loss.value.type.rank or not loss.value.type.dtype.is_float:
+        problem = f"`grad` differentiates a single float, and this is {describe(loss.value)}"
+        raise Refusal(LossNotScalar(problem, loss.span, help="reduce it, as in sum(…)"))
+    if is_layer(by.value):
+        raise Refusal(NotBuilt("this version cannot differentiate by a whole model", by.span))
+    if not isinstance(by.value, Value) or not by.value.type.dtype.is_float:
+        raise Refusal(TensorExpected(f"`grad` is by a float tensor, and this is {describe(by.value)}", by.span))
+    (result,) = frame.graph.add(Gradient(), [loss.value, by.value], [by.value.type], span)
+    return result
 
 
 # --- application ------------------------------------------------------------------------------------------------

@@ -395,8 +395,8 @@ def _call(frame: Frame, tree: ast.Call) -> Any:
                 return static.call(name, given, tree.span)
     if _is_combinator(frame, tree):
         return combine(tree.function.span.text, given, tree.span)
-    if isinstance(tree.function, ast.Name) and tree.function.id == "size" and "size" not in frame.scope:
-        return calls.size_of(given, tree.span)
+    if isinstance(tree.function, ast.Name) and tree.function.id in _SPECIAL and tree.function.id not in frame.scope:
+        return _SPECIAL[tree.function.id](frame, given, tree.span)
     callee = _callee(frame, tree.function)
     if not isinstance(callee, Recipe) or tensors or calls.applies_at_once(callee, given):
         return calls.apply(frame, callee, given, tree.span)
@@ -488,6 +488,11 @@ def distribution(frame: Frame, tree: ast.Expr) -> Init:
         )
     )
 
+
+_SPECIAL: dict[str, Callable[[Frame, Sequence[Arg], Span], Any]] = {
+    "size": calls.size_of,
+    "grad": calls.gradient,
+}
 
 _EVALUATE: dict[type[Any], Callable[[Frame, Any], Any]] = {
     ast.Literal: _literal,

@@ -69,6 +69,12 @@ def _unknown(frame: Frame, tree: ast.Name) -> UnknownName | NotALayer:
 
 def part(frame: Frame, layer: Instance | Part, name: str, tree: ast.Attribute | ast.Index) -> Any:
     """A part of an instance: a weight is read as a tensor, everything else is a layer again."""
+    found = child(layer, name, tree)
+    return frame.read_weight(found.path, tree.span) if isinstance(found.module, WeightModule) else found
+
+
+def child(layer: Instance | Part, name: str, tree: ast.Attribute | ast.Index) -> Part:
+    """Where a part of an instance is, or one of its weights."""
     if layer.module is None:
         raise Refusal(
             UnknownAttribute(
@@ -88,12 +94,8 @@ def part(frame: Frame, layer: Instance | Part, name: str, tree: ast.Attribute | 
                 help=f"did you mean `{near}`?" if near else f"its parts are {known}",
             )
         )
-    path = f"{layer.path}.{name}"
-    found = parts[name]
-    if isinstance(found, WeightModule):
-        return frame.read_weight(path, tree.span)
     instance = layer if isinstance(layer, Instance) else layer.instance
-    return Part(path, found, instance, tree.span)
+    return Part(f"{layer.path}.{name}", parts[name], instance, tree.span)
 
 
 @contextmanager

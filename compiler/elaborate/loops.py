@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from dlc.compiler.calls import captured
 from dlc.compiler.dim import Dim
 from dlc.compiler.elaborate import expressions, static
 from dlc.compiler.elaborate.frame import Frame
@@ -40,7 +41,7 @@ def run_loop(frame: Frame, statement: ast.Loop) -> None:
     body.outputs = (*after, *collected)
     body.output_names = (*(name for name, _, _ in carried), *(collect.name.id for collect in statement.collects))
     loop = Loop(body, len(head.sequences), len(carried), head.axis, head.start, head.stop, head.step, head.indexed)
-    inputs = [*head.sequences, *(value for _, value, _ in carried), *_captured(body)]
+    inputs = [*head.sequences, *(value for _, value, _ in carried), *captured(body)]
     types = [*(value.type for value in after), *(_stacked(loop, value.type) for value in collected)]
     results = frame.graph.add(loop, inputs, types, statement.span)
     names = [ast.Name(span, name) for name, _, span in carried] + [collect.name for collect in statement.collects]
@@ -216,21 +217,6 @@ def _after(inner: Frame, name: str, before: Value, span: Span) -> Value:
             labels=(Label(before.span, f"{before.type} at its start"),),
         )
     )
-
-
-def _captured(body: Graph) -> list[Value]:
-    """What a body reads from outside, in the order of use."""
-    inside = {id(value) for value in body.inputs.values()}
-    outside: dict[int, Value] = {}
-    for node in body.nodes:
-        for value in node.values:
-            if id(value) not in inside:
-                outside.setdefault(id(value), value)
-        inside.update(id(output) for output in node.outputs)
-    for value in body.outputs:
-        if id(value) not in inside:
-            outside.setdefault(id(value), value)
-    return list(outside.values())
 
 
 def _stacked(loop: Loop, type: Tensor) -> Tensor:

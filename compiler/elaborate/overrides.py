@@ -44,6 +44,15 @@ class Overrides:
             sizes[name] = value
         return sizes
 
+    def procedure(self, phase: ast.Phase) -> dict[str, Arg]:
+        """The static parameters of a procedure that were set, as `sample.n`."""
+        prefix = f"{phase.name.id}."
+        return {
+            name.removeprefix(prefix): Arg(name.removeprefix(prefix), _literal(tree), tree.span)
+            for name, tree in self._trees.items()
+            if name.startswith(prefix)
+        }
+
     def settings(self) -> dict[str, ast.Expr]:
         """The settings that were set, `optimizer.lr` for `--set settings.optimizer.lr=…`."""
         return {
@@ -65,11 +74,18 @@ class Overrides:
                     known += [parameter.name.id for parameter in item.parameters] + _dimensions(item)
                 case ast.Train():
                     trains = True
+                    known += _of_procedures(item)
                 case _:
                     continue
         for name, tree in self._trees.items():
             if name not in known and not (trains and name.startswith("settings.")):
                 sink.add(_unknown(name, tree, known))
+
+
+def _of_procedures(train: ast.Train) -> Iterator[str]:
+    for phase in train.items:
+        if isinstance(phase, ast.Phase):
+            yield from (f"{phase.name.id}.{parameter.name.id}" for parameter in phase.parameters or ())
 
 
 def _unknown(name: str, tree: ast.Expr, known: list[str]) -> Diagnostic:

@@ -16,7 +16,6 @@ from dlc.compiler.types import ShapeError, TypeMismatch
 from dlc.grammar.diagnostics import Diagnostic, Label
 from dlc.grammar.source import Span
 
-
 _LONGEST = 40  # of what is quoted from a spec
 
 

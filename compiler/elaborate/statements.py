@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dlc.compiler.dim import Dim, DimOverflow
-from dlc.compiler.elaborate import calls, expressions, loops, reports, static
+from dlc.compiler.elaborate import calls, effects, expressions, loops, reports, static
 from dlc.compiler.elaborate.frame import Frame, Slot
 from dlc.compiler.elaborate.parameters import element_type, names_in, promise, size
 from dlc.compiler.elaborate.values import (
@@ -20,7 +20,6 @@ from dlc.compiler.elaborate.values import (
 from dlc.compiler.errors import (
     BadDeclaration,
     BadParameter,
-    LossNotScalar,
     Misplaced,
     NotBuilt,
     OutOfRange,
@@ -33,7 +32,6 @@ from dlc.compiler.errors import (
 from dlc.compiler.graph import Check, Value, WeightModule
 from dlc.compiler.init import Constant, Init
 from dlc.compiler.op import Weight
-from dlc.compiler.program import Minimize, Report
 from dlc.grammar import ast
 from dlc.grammar.diagnostics import Diagnostic, Refusal
 from dlc.grammar.source import Span
@@ -340,45 +338,6 @@ def _ensure(frame: Frame, statement: ast.Ensure) -> None:
     )
 
 
-def _update(frame: Frame, statement: ast.Update) -> None:
-    raise Refusal(NotBuilt("this version cannot assign weights", statement.span))
-
-
-# --- training ---------------------------------------------------------------------------------------------------
-
-
-def _minimize(frame: Frame, statement: ast.Minimize) -> None:
-    if frame.effects is None:
-        raise Refusal(Misplaced(f"`{statement.kind}` belongs in a step of a train block", statement.span))
-    if statement.over or statement.using:
-        raise Refusal(NotBuilt("this version minimises over all instances at once", statement.span))
-    value = _scalar(frame, statement.value, "minimised")
-    sign = 1 if statement.kind == "minimize" else -1
-    frame.effects.append((len(frame.graph.nodes), Minimize(value, (), sign, statement.span)))
-
-
-def _report(frame: Frame, statement: ast.Report) -> None:
-    if frame.effects is None:
-        raise Refusal(Misplaced("`report` belongs in a step of a train block", statement.span))
-    value = _scalar(frame, statement.value, "reported")
-    frame.effects.append((len(frame.graph.nodes), Report(statement.name.id, value, statement.span)))
-
-
-def _scalar(frame: Frame, tree: ast.Expr, what: str) -> Value:
-    value = expressions.tensor(frame, tree)
-    if value.type.rank == 0 and value.type.dtype.is_float:
-        return value
-    text = tree.span.text if len(tree.span.text) < 40 else "x"
-    floats = text if value.type.dtype.is_float else f'cast({text}, "float")'
-    raise Refusal(
-        LossNotScalar(
-            f"what is {what} is one float, and this is {value.type}",
-            tree.span,
-            help=f"reduce it, as in mean({floats})" if value.type.rank else f"convert it: {floats}",
-        )
-    )
-
-
 _RUN: dict[type[Any], Callable[[Frame, Any], Returned | None]] = {
     ast.Assign: _assign,
     ast.WeightDecl: _weight,
@@ -388,7 +347,7 @@ _RUN: dict[type[Any], Callable[[Frame, Any], Returned | None]] = {
     ast.Require: _require,
     ast.Ensure: _ensure,
     ast.Loop: loops.run_loop,
-    ast.Update: _update,
-    ast.Minimize: _minimize,
-    ast.Report: _report,
+    ast.Update: effects.update,
+    ast.Minimize: effects.minimize,
+    ast.Report: effects.report,
 }

@@ -1,0 +1,118 @@
+"""What a step of training does besides computing: gradient steps, assignments, reports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dlc.compiler.elaborate import expressions, lookup, reports, settings
+from dlc.compiler.elaborate.frame import Frame
+from dlc.compiler.elaborate.values import Instance, Part, describe, is_sequence
+from dlc.compiler.errors import ArgumentType, LossNotScalar, Misplaced, NotBuilt, TensorExpected
+from dlc.compiler.graph import Assign, Value, WeightModule
+from dlc.compiler.program import Minimize, Report
+from dlc.compiler.settings import Optimizer
+from dlc.compiler.types import Tensor
+from dlc.grammar import ast
+from dlc.grammar.diagnostics import Refusal
+
+
+def minimize(frame: Frame, statement: ast.Minimize) -> None:
+    """`minimize e over a, b using sgd(lr=0.1)`"""
+    if frame.effects is None:
+        raise Refusal(Misplaced(f"`{statement.kind}` belongs in the step of a train block", statement.span))
+    value = _scalar(frame, statement.value, "minimised")
+    over = tuple(dict.fromkeys(path for tree in statement.over for path in _paths(frame, tree)))
+    using = None
+    if statement.using is not None:
+        using = settings.choose(frame, "optimizer", Optimizer, statement.using)
+    sign = 1 if statement.kind == "minimize" else -1
+    frame.effects.append((len(frame.graph.nodes), Minimize(value, over, sign, statement.span, using)))
+
+
+def _paths(frame: Frame, tree: ast.Expr) -> Iterator[str]:
+    """What `over` names: instances, their parts, weights, lists of these."""
+    if isinstance(tree, ast.Name):
+        value = lookup.find(frame, tree)
+        if is_sequence(value):
+            for item in value:
+                if isinstance(item, Instance | Part):
+                    yield item.path
+            return
+    yield located(frame, tree).path
+
+
+def located(frame: Frame, tree: ast.Expr) -> Part:
+    """An instance, a part of one, or a weight, as the place where its weights are."""
+    match tree:
+        case ast.Attribute():
+            return lookup.child(located(frame, tree.value), tree.name.id, tree)
+        case ast.Index(indices=(index,)) if not isinstance(index, ast.Slice):
+            place = int(expressions.static_size(frame, index))
+            if isinstance(tree.value, ast.Name) and is_sequence(items := lookup.find(frame, tree.value)):
+                return _whole(items[place], tree)
+            return lookup.child(located(frame, tree.value), str(place), tree)
+        case _:
+            return _whole(expressions.evaluate(frame, tree), tree)
+
+
+def _whole(value: object, tree: ast.Expr) -> Part:
+    match value:
+        case Part():
+            return value
+        case Instance(module=None):
+            problem = f"`{value.path}` has no weights before it is first applied"
+            raise Refusal(TensorExpected(problem, tree.span, help=f"compute with `{value.path}` above this line"))
+        case Instance():
+            assert value.module is not None
+            return Part(value.path, value.module, value, tree.span)
+        case _:
+            problem = f"weights are due here, and this is {describe(value)}"
+            raise Refusal(TensorExpected(problem, tree.span, help="name an instance, a part of one, or a weight"))
+
+
+def update(frame: Frame, statement: ast.Update) -> None:
+    """`net.W := value`"""
+    if not frame.assigns:
+        raise Refusal(Misplaced("weights are assigned in the step of a train block", statement.span))
+    place = located(frame, statement.target)
+    if not isinstance(place.module, WeightModule):
+        raise Refusal(NotBuilt("this version assigns weights one by one, not a whole model", statement.target.span))
+    value = expressions.tensor(frame, statement.value)
+    weight = place.module.weight
+    due = Tensor(weight.dtype, weight.shape)
+    if value.type.dtype is not due.dtype or value.type.shape != due.shape:
+        raise Refusal(
+            ArgumentType(
+                f"the weight `{place.path}` is {due}, and this is {value.type}",
+                statement.value.span,
+                labels=reports.origins(
+                    [size for pair in zip(value.type.shape, due.shape, strict=False) for size in pair],
+                    apart_from=statement.value.span,
+                ),
+            )
+        )
+    frame.graph.add(Assign(), [value], [], statement.span, place.path)
+    frame.assigned(place.path)
+
+
+def report(frame: Frame, statement: ast.Report) -> None:
+    """`report name = e`"""
+    if frame.effects is None:
+        raise Refusal(Misplaced("`report` belongs in the step of a train block", statement.span))
+    value = _scalar(frame, statement.value, "reported")
+    frame.effects.append((len(frame.graph.nodes), Report(statement.name.id, value, statement.span)))
+
+
+def _scalar(frame: Frame, tree: ast.Expr, what: str) -> Value:
+    value = expressions.tensor(frame, tree)
+    if value.type.rank == 0 and value.type.dtype.is_float:
+        return value
+    text = tree.span.text if len(tree.span.text) < 40 else "x"
+    floats = text if value.type.dtype.is_float else f'cast({text}, "float")'
+    raise Refusal(
+        LossNotScalar(
+            f"what is {what} is one float, and this is {value.type}",
+            tree.span,
+            help=f"reduce it, as in mean({floats})" if value.type.rank else f"convert it: {floats}",
+        )
+    )
