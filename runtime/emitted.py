@@ -7,6 +7,8 @@ import linecache
 from importlib.abc import InspectLoader
 from types import CodeType, ModuleType
 
+SUFFIX = ".emitted.py"
+
 
 class _Text(InspectLoader):
     """Loads one module from text in memory."""
@@ -24,7 +26,7 @@ class _Text(InspectLoader):
 
 def load_module(name: str, text: str) -> ModuleType:
     """The module that an emitted text makes. Tracebacks, debuggers and `inspect` show it as `<name>.emitted.py`."""
-    filename = f"{name}.emitted.py"
+    filename = f"{name}{SUFFIX}"
     loader = _Text(text, filename)
     spec = importlib.util.spec_from_loader(f"emitted.{name}", loader, origin=filename, is_package=False)
     assert spec is not None

@@ -233,3 +233,17 @@ class NeverCalled(Diagnostic):
 
     code = "DL8015"
     example = "$ dlc eval runs/split --onnx split.onnx  # whose step calls net.encoder and net.decoder\n"
+
+
+class StepFailed(Diagnostic):
+    """PyTorch could not compute a step with these values: an index lies outside of what it looks into, a condition that
+    the spec requires does not hold for this batch, or the memory does not suffice. A field that is an index says so by
+    its range, as in `int[] < 10`, and is then checked when the data is loaded."""
+
+    code = "DL8016"
+    example = (
+        "model Words(word: int[N]) -> (score: float[N]):\n    return word -> embedding(4, 1) -> squeeze(1)\n\n"
+        'data Digits:\n    source = sklearn("digits")\n    word: int[] = target\n\n'
+        "train Fit on Digits:\n    net = Words()\n    settings:\n        epochs = 1\n"
+        "    step:\n        minimize mean(net(word) ** 2)\n"
+    )

@@ -1,10 +1,9 @@
-"""The training loop: an epoch's order, batches, gradient steps, measuring. It touches no file and no terminal."""
+"""The training loop: an epoch's order, batches, gradient steps. It touches no file and no terminal."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -12,26 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from dlc.compiler.settings import Settings
-from dlc.runtime.seeds import Stream, derive, permutation, torch_seeded
+from dlc.runtime.seeds import Stream, permutation
 from dlc.runtime.train.metrics import Averages
 from dlc.runtime.train.optimizers import make_optimizer
 from dlc.runtime.train.schedules import factor
-
-Fields = Mapping[str, Tensor]
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What is trained, on what.
-
-    step: called with the instances in order, then `minimize`, then the fields of a batch in order; gives the reports.
-    parts: for each part of the data its fields, each with one entry along axis 0 for each example. Modules and fields
-    are on one device.
-    """
-
-    instances: Mapping[str, nn.Module]
-    step: Callable[..., Mapping[str, Tensor]]
-    parts: Mapping[str, Fields]
+from dlc.runtime.train.task import Task, batches, length, measure, named
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +60,6 @@ class NonFiniteError(Exception):
         self.reports = reports
 
 
-def batches(count: int, size: int) -> list[tuple[int, int]]:
-    """The bounds of the batches of an epoch. The last may be smaller, except that a single example that is left joins
-    the batch before: what normalises over a batch needs two."""
-    starts = list(range(0, count, size))
-    if len(starts) > 1 and size > 1 and count - starts[-1] == 1:
-        starts.pop()
-    return list(zip(starts, [*starts[1:], count], strict=True))
-
-
 class Loop:
     """A training, from where it stands to its end, as a series of events.
 
@@ -96,7 +71,7 @@ class Loop:
         self._task = task
         self._settings = settings
         self._train = task.parts["train"]
-        self._count = _length(self._train)
+        self._count = length(self._train)
         self._bounds = batches(self._count, self._count if settings.batch == "all" else settings.batch)
         if epochs is None and settings.steps is not None:
             self.steps = settings.steps
@@ -145,11 +120,11 @@ class Loop:
         for group in self._optimizer.param_groups:
             group["lr"] = self._rate(self.position.step)
         descent = _Descent(self._optimizer)
-        reports = self._task.step(*self._task.instances.values(), descent, *fields)
+        reports = self._task.call(descent, fields)
         if descent.refused is not None:
             measured = {name: float(value.detach()) for name, value in reports.items()}
             raise NonFiniteError(*descent.refused, self.position, measured)
-        self._averages.add({**_named(descent.losses), **reports}, stop - start)
+        self._averages.add({**named(descent.losses), **reports}, stop - start)
         self.position = replace(self.position, batch=self.position.batch + 1, step=self.position.step + 1)
         return Stepped(self.position, sum(descent.losses), stop - start)
 
@@ -225,49 +200,6 @@ class _Descent:
         self._optimizer.step()
 
 
-# --- measuring --------------------------------------------------------------------------------------------------
-
-
-def measure(task: Task, part: str, settings: Settings) -> dict[str, float]:
-    """The means of what a step minimises and reports over a part, with nothing updated.
-
-    Layers are in evaluation mode. Random draws are the same each time, and leave those of the training alone.
-    """
-    fields = task.parts[part]
-    count = _length(fields)
-    averages = Averages()
-    devices = [field.device for field in fields.values() if field.device.type == "cuda"][:1]
-    with _evaluating(task.instances.values(), settings.seed, devices), torch.no_grad():
-        for start, stop in batches(count, count if settings.batch == "all" else settings.batch):
-            losses: list[Tensor] = []
-            batch = [field[start:stop] for field in fields.values()]
-            reports = task.step(*task.instances.values(), losses.append, *batch)
-            averages.add({**_named(losses), **reports}, stop - start)
-    return averages.means()
-
-
-@contextmanager
-def _evaluating(
-    modules: Iterable[nn.Module], seed: int, devices: Sequence[torch.device]
-) -> Generator[None, None, None]:
-    were = [(module, module.training) for module in modules]
-    with torch_seeded(derive(seed, Stream.EVALUATION), devices):
-        try:
-            for module, _ in were:
-                module.eval()
-            yield
-        finally:
-            for module, training in were:
-                module.train(training)
-
-
-def _named(losses: Sequence[Tensor] | Sequence[float]) -> dict[str, Tensor | float]:
-    """What is minimised as reports: `loss`, or `loss_1`, `loss_2` where a step has several."""
-    if len(losses) == 1:
-        return {"loss": losses[0]}
-    return {f"loss_{number}": loss for number, loss in enumerate(losses, 1)}
-
-
 def _trainable(instances: Mapping[str, nn.Module]) -> tuple[list[str], list[nn.Parameter]]:
     """The weights that are learned, each once, with their names."""
     found: dict[int, tuple[str, nn.Parameter]] = {}
@@ -276,7 +208,3 @@ def _trainable(instances: Mapping[str, nn.Module]) -> tuple[list[str], list[nn.P
             if weight.requires_grad:
                 found.setdefault(id(weight), (f"{instance}.{name}", weight))
     return [name for name, _ in found.values()], [weight for _, weight in found.values()]
-
-
-def _length(fields: Fields) -> int:
-    return next(iter(fields.values())).shape[0]

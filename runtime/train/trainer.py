@@ -16,14 +16,15 @@ from dlc.grammar.diagnostics import Refusal
 from dlc.grammar.suggest import nearest
 from dlc.runtime.data.load import Dataset, load_data
 from dlc.runtime.emitted import load_module
-from dlc.runtime.errors import BrokenRun, NoDevice, NonFiniteLoss, RunExists, RunFinished, UnknownPart
+from dlc.runtime.errors import BrokenRun, NoDevice, NonFiniteLoss, RunExists, RunFinished, StepFailed, UnknownPart
 from dlc.runtime.seeds import seed_torch
 from dlc.runtime.train.checkpoint import BrokenCheckpointError, Checkpoint, read_tensors
-from dlc.runtime.train.loop import EpochEnded, Loop, NonFiniteError, Task, measure
+from dlc.runtime.train.loop import EpochEnded, Loop, NonFiniteError
 from dlc.runtime.train.metrics import plain
 from dlc.runtime.train.process import reproducible, stop_requests
 from dlc.runtime.train.progress import progress
 from dlc.runtime.train.run import METRICS, Run, data_folder, weights_file
+from dlc.runtime.train.task import StepError, Task, measure
 
 # A checkpoint is due at the end of an epoch that took a second or more since the last, and within longer ones.
 _EPOCH_SECONDS = 1.0
@@ -105,7 +106,10 @@ def evaluate(
         _load_weights(run, spec, task.instances, tensors)
         if prepare is not None:
             prepare(task.instances)
-        return measure(task, part, spec.settings)
+        try:
+            return measure(task, part, spec.settings)
+        except StepError as error:
+            raise Refusal(_failed(spec, f"measuring the part {part}", error)) from error
 
 
 def make_task(spec: TrainSpec, data: Dataset, device: torch.device) -> Task:
@@ -173,6 +177,8 @@ class _Session:
                     self._save()
         except NonFiniteError as error:
             raise Refusal(self._not_finite(error)) from error
+        except StepError as error:
+            raise Refusal(_failed(self._spec, f"step {loop.position.step + 1}", error)) from error
         parts = {part: plain(means) for part, means in last.parts.items()} if last else {}
         return Result(loop.finished, loop.position.epoch, loop.position.step, self._seconds(), parts)
 
@@ -220,6 +226,11 @@ class _Session:
             notes=(*reports, kept),
             help="lower the learning rate, or add a warmup to the schedule",
         )
+
+
+def _failed(spec: TrainSpec, what: str, error: StepError) -> StepFailed:
+    notes = (f"in the emitted line: {error.line}",) if error.line else ()
+    return StepFailed(f"{what} failed: {error.reason}", spec.step.graph.span, notes=notes)
 
 
 # --- checkpoints and weights ------------------------------------------------------------------------------------

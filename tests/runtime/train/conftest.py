@@ -10,7 +10,7 @@ import torch
 from dlc.compiler.settings import AdamW, Cosine, Settings
 from dlc.runtime.emitted import load_module
 from dlc.runtime.seeds import seed_torch
-from dlc.runtime.train.loop import Task
+from dlc.runtime.train.task import Task
 
 TEXT = """
 from torch import nn

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from dlc.compiler.settings import SGD, Adam, AdamW, ConstantRate, Cosine, Settings
-from dlc.runtime.train.loop import EpochEnded, Loop, NonFiniteError, Position, Stepped, Task, batches, measure
+from dlc.runtime.train.loop import EpochEnded, Loop, NonFiniteError, Position, Stepped
 from dlc.runtime.train.schedules import factor
+from dlc.runtime.train.task import Task, batches, measure
 
 
 def weights(task: Task) -> dict[str, Tensor]:

@@ -256,6 +256,25 @@ def test_a_loss_that_is_not_finite_stops_the_training(spec: Path, tmp_path: Path
     assert diagnostic.notes == ("the run has no checkpoint yet",)
 
 
+def test_a_step_that_pytorch_refuses(spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = trainer.make_task
+
+    def narrowed(*arguments: Any) -> trainer.Task:
+        task = make(*arguments)
+        parts = {part: {**fields, "x": fields["x"][:, :2]} for part, fields in task.parts.items()}
+        return trainer.Task(task.instances, task.step, parts)
+
+    monkeypatch.setattr(trainer, "make_task", narrowed)
+    with pytest.raises(Refusal) as caught:
+        trained(spec, tmp_path / "run")
+    diagnostic = refusal(caught)
+    assert diagnostic.code == "DL8016"
+    assert diagnostic.message.startswith("step 1 failed: mat1 and mat2 shapes cannot be multiplied (16x2 and 3x8)")
+    (note,) = diagnostic.notes
+    assert note.startswith("in the emitted line: ")
+    assert "linear(" in note
+
+
 def test_an_unknown_device(spec: Path, tmp_path: Path) -> None:
     for name in ("gpu", "cuda:99"):
         with pytest.raises(Refusal) as caught:
