@@ -45,13 +45,24 @@ class Schema:
 class Field:
     """One field of an example: its declared type, and the graph that computes it from the columns of one example.
 
-    The graph's inputs are the columns that it reads; its single output has the declared shape.
+    The graph's inputs are what it reads: columns, the fields above it, and `NAME_mean`, `NAME_std` of each of its
+    statistics; its single output has the declared shape.
     """
 
     name: str
     type: Tensor
     graph: Graph
     span: Span
+    statistics: tuple[Statistic, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Statistic:
+    """What `standardize` fits: the mean and the standard deviation, over the training part, of what the graph gives
+    for each example. They are saved with a run."""
+
+    name: str
+    graph: Graph
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from dlc.compiler.elaborate.overrides import Overrides
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.training import elaborate_train
 from dlc.compiler.elaborate.values import POISON, BlockDef, carries_tensor, is_layer
-from dlc.compiler.errors import DuplicateName, ImportCircle, ImportFailed, LanguageVersion, StaticType, UnknownName
+from dlc.compiler.errors import DuplicateName, ImportCircle, ImportFailed, StaticType, UnknownName
 from dlc.compiler.graph import Graph
 from dlc.compiler.program import DataSpec, Model, Program, TrainSpec
 from dlc.grammar import ast
@@ -27,7 +27,6 @@ from dlc.grammar.suggest import nearest
 
 __all__ = ["Loader", "elaborate"]
 
-LANGUAGE = 1
 _FRAMES = 20_000  # of Python's stack: blocks within blocks within deep expressions
 
 
@@ -102,7 +101,7 @@ class _File:
             try:
                 match item:
                     case ast.Language():
-                        _check_language(item)
+                        continue  # the parser knows which versions there are
                     case ast.Import():
                         self._import(item, scope)
                     case ast.Let():
@@ -236,10 +235,3 @@ def _no_data(tree: ast.Train, scope: Scope) -> UnknownName:
         else f"declare it: data {tree.data.id}: …"
     )
     return UnknownName(f"there is no data `{tree.data.id}`", tree.data.span, help=help)
-
-
-def _check_language(item: ast.Language) -> None:
-    if item.version.value != LANGUAGE:
-        raise Refusal(
-            LanguageVersion(f"this compiler reads language {LANGUAGE}, not {item.version.span.text}", item.version.span)
-        )

@@ -40,7 +40,7 @@ from dlc.compiler.errors import (
 )
 from dlc.compiler.graph import BlockModule, Gradient, ListModule, OpModule, Value, WeightModule, weights_of
 from dlc.compiler.op import Op, Signature, StaticParameter, TensorParameter, operations
-from dlc.compiler.types import Scalar, ShapeError, resolve_axis
+from dlc.compiler.types import DType, Scalar, ShapeError, resolve_axis
 from dlc.grammar import ast
 from dlc.grammar.diagnostics import Label, Refusal
 from dlc.grammar.source import Span
@@ -171,11 +171,13 @@ def _fill_by_name(callee: Callee, parameters: Signature, filled: Filled, argumen
     into[name] = [argument]
 
 
-def _too_many_tensors(callee: Callee, parameters: Signature, filled: Filled, argument: Arg) -> TensorExpected:
+def _too_many_tensors(
+    callee: Callee, parameters: Signature, filled: Filled, argument: Arg
+) -> TensorExpected | TooManyArguments:
     free = next((p for p in parameters.statics if p.name not in filled.statics), None)
     count = _count(len(parameters.tensors), "tensor")
     if free is None or free.variadic:
-        return TensorExpected(
+        return TooManyArguments(
             f"`{callee.name}` takes {count}, and this is one more", argument.span, label=describe(argument.value)
         )
     return TensorExpected(
@@ -298,6 +300,30 @@ def gradient(frame: Frame, given: Sequence[Arg], span: Span) -> Value:
     if not isinstance(by.value, Value) or not by.value.type.dtype.is_float:
         raise Refusal(TensorExpected(f"`grad` is by a float tensor, and this is {describe(by.value)}", by.span))
     (result,) = frame.graph.add(Gradient(), [loss.value, by.value], [by.value.type], span)
+    return result
+
+
+def standardize(frame: Frame, given: Sequence[Arg], span: Span) -> Value:
+    """`standardize(x)` in a data block: x less its mean over the training part, over its standard deviation."""
+    if frame.fits is None:
+        raise Refusal(Misplaced("`standardize` is fitted to the training part, so it belongs in a data block", span))
+    if len(given) != 1:
+        problem = TooManyArguments if given else MissingArgument
+        raise Refusal(problem("`standardize` takes one tensor", span))
+    x = given[0].value
+    if not isinstance(x, Value) or x.type.dtype is DType.BOOL:
+        raise Refusal(TensorExpected(f"`standardize` is of numbers, and this is {describe(x)}", given[0].span))
+    if not x.type.dtype.is_float:
+        x = frame.apply(operations()["cast"](type="float"), [x], span, {})
+        assert isinstance(x, Value)
+    taken = len(frame.fits)
+    name = frame.graph.name if not taken else f"{frame.graph.name}_{taken + 1}"
+    frame.fits.append((name, x))
+    result: Any = x
+    for op, part in (("subtract", "mean"), ("divide", "std")):
+        statistic = Value(x.type, span, f"{name}_{part}")
+        frame.graph.inputs[f"{name}_{part}"] = statistic
+        result = frame.apply(operations()[op](), [result, statistic], span, {})
     return result
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,8 @@ from dlc.compiler.elaborate.values import Record, describe, is_sequence
 from dlc.compiler.errors import BadData, FieldType, NotBuilt, UnknownName
 from dlc.compiler.graph import Graph, Value
 from dlc.compiler.op import operations
-from dlc.compiler.program import DataSpec, Field, Schema, SourceCall
+from dlc.compiler.passes.prune import prune
+from dlc.compiler.program import DataSpec, Field, Schema, SourceCall, Statistic
 from dlc.compiler.types import DType, Tensor, product
 from dlc.grammar import ast
 from dlc.grammar.diagnostics import Diagnostic, Label, Refusal
@@ -47,7 +49,7 @@ def elaborate_data(compilation: Compilation, tree: ast.Data, scope: Scope) -> Da
             frame.refuse(BadData(f"there are two fields `{item.name.id}`", item.name.span, labels=labels))
             continue
         try:
-            fields[item.name.id] = _field(frame, item, schema, source)
+            fields[item.name.id] = _field(frame, item, schema, source, fields)
         except Refusal as refusal:
             frame.report(refusal)
     if not fields and not frame.failed:
@@ -130,7 +132,7 @@ def _split(frame: Frame, tree: ast.Expr) -> dict[str, float]:
 # --- fields -----------------------------------------------------------------------------------------------------
 
 
-def _field(outer: Frame, item: ast.DataField, schema: Schema, source: SourceCall) -> Field:
+def _field(outer: Frame, item: ast.DataField, schema: Schema, source: SourceCall, above: Mapping[str, Field]) -> Field:
     declared = item.type
     if declared.dims is None:
         raise Refusal(
@@ -147,10 +149,11 @@ def _field(outer: Frame, item: ast.DataField, schema: Schema, source: SourceCall
     due = Tensor(element_type(declared), shape, promise(outer, declared))
     graph = Graph(item.name.id, item.name.span)
     frame = Frame(outer.compilation, graph, Scope(outer.scope), owns=False)
-    for name, type in schema.columns.items():
-        value = Value(type, source.span, name)
-        graph.inputs[name] = value
-        frame.scope.bind(name, value, source.span)
+    places = dict.fromkeys(schema.columns, source.span) | {name: field.span for name, field in above.items()}
+    for name, type in {**schema.columns, **{name: field.type for name, field in above.items()}}.items():
+        graph.inputs[name] = Value(type, places[name], name)
+        frame.scope.bind(name, graph.inputs[name], places[name])
+    frame.fits = []
     tree = item.value or ast.Name(item.name.span, item.name.id)
     try:
         value = expressions.tensor(frame, tree)
@@ -158,9 +161,16 @@ def _field(outer: Frame, item: ast.DataField, schema: Schema, source: SourceCall
         raise Refusal(*(_with_columns(diagnostic, schema) for diagnostic in refusal.diagnostics)) from None
     graph.outputs = (_fitted(frame, value, due, item, tree.span),)
     graph.output_names = (item.name.id,)
-    used = {id(value) for node in graph.nodes for value in node.values} | {id(graph.outputs[0])}
-    graph.inputs = {name: value for name, value in graph.inputs.items() if id(value) in used}
-    return Field(item.name.id, due, graph, item.span)
+    statistics = tuple(Statistic(name, _giving(graph, fitted)) for name, fitted in frame.fits)
+    return Field(item.name.id, due, _giving(graph, graph.outputs[0]), item.span, statistics)
+
+
+def _giving(graph: Graph, value: Value) -> Graph:
+    """The part of a graph that one of its values is computed by."""
+    part = prune(replace(graph, outputs=(value,), output_names=graph.output_names[:1]))
+    used = {id(value) for node in part.nodes for value in node.values} | {id(value)}
+    part.inputs = {name: value for name, value in part.inputs.items() if id(value) in used}
+    return part
 
 
 def _fitted(frame: Frame, value: Value, due: Tensor, item: ast.DataField, span: Span) -> Value:

@@ -492,6 +492,7 @@ def distribution(frame: Frame, tree: ast.Expr) -> Init:
 _SPECIAL: dict[str, Callable[[Frame, Sequence[Arg], Span], Any]] = {
     "size": calls.size_of,
     "grad": calls.gradient,
+    "standardize": calls.standardize,
 }
 
 _EVALUATE: dict[type[Any], Callable[[Frame, Any], Any]] = {

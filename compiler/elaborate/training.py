@@ -25,7 +25,7 @@ from dlc.compiler.graph import Graph, Module, Value, weights_of
 from dlc.compiler.program import DataSpec, Minimize, Procedure, Step, TrainSpec
 from dlc.compiler.types import Tensor
 from dlc.grammar import ast
-from dlc.grammar.diagnostics import Label, Refusal
+from dlc.grammar.diagnostics import Label, Refusal, Sink
 from dlc.grammar.suggest import nearest
 
 
@@ -102,6 +102,30 @@ def _models(top: Frame) -> Iterator[tuple[str, str]]:
 
 
 def _step(top: Frame, tree: ast.Phase, data: DataSpec) -> Step:
+    """A step, elaborated again where it assigns weights above the line that first applies their instance."""
+    compilation, unfixed = top.compilation, [instance for instance in _instances(top) if instance.module is None]
+    outer, compilation.sink = compilation.sink, Sink()
+    step, frame = _attempt(top, tree, data)
+    if frame.failed and any(instance.module is not None for instance in unfixed):
+        compilation.sink = Sink()
+        step, frame = _attempt(top, tree, data)
+    outer.extend(compilation.sink)
+    compilation.sink = outer
+    top.failed = top.failed or frame.failed
+    return step
+
+
+def _instances(top: Frame) -> Iterator[Instance]:
+    pending = list(top.slots().values())
+    while pending:
+        slot = pending.pop()
+        if isinstance(slot, list):
+            pending += slot
+        elif isinstance(slot, Instance):
+            yield slot
+
+
+def _attempt(top: Frame, tree: ast.Phase, data: DataSpec) -> tuple[Step, Frame]:
     graph = Graph(tree.name.id, tree.name.span)
     frame = Frame(top.compilation, graph, Scope(top.scope), owns=False)
     frame.borrowed = top.slots()
@@ -120,8 +144,7 @@ def _step(top: Frame, tree: ast.Phase, data: DataSpec) -> Step:
     step = Step(graph, tuple(frame.effects))
     if not frame.failed:
         _check_effects(frame, tree, step)
-    top.failed = top.failed or frame.failed
-    return step
+    return step, frame
 
 
 def _check_effects(frame: Frame, tree: ast.Phase, step: Step) -> None:
@@ -166,10 +189,12 @@ def _procedure(top: Frame, tree: ast.Phase) -> Procedure | None:
 
 def _check_sizes(top: Frame, instances: Mapping[str, Module]) -> None:
     """In training every weight's size is a number."""
+    told: set[tuple[str, Dim]] = set()  # one place in the spec may open several weights
     for path, weight in weights_of(instances):
         for size in weight.shape:
-            if size.is_constant:
+            if size.is_constant or (path.partition(".")[0], size) in told:
                 continue
+            told.add((path.partition(".")[0], size))
             slot = top.slots()[path.partition(".")[0]]
             place = _first_instance(slot)
             shape = ", ".join(map(str, weight.shape))

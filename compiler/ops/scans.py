@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Cumulation(Op, abstract=True):
     """Each element with all before it along `axis`."""
 
-    axis: Int
+    axis: Int = -1
 
     def infer(self, x: Tensor) -> Tensor:
         require_number("x", x)
