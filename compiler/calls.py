@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from dlc.compiler.dim import Dim
-from dlc.compiler.graph import Call, Graph, Loop, Node
+from dlc.compiler.graph import Call, Graph, Loop, Node, Value
+
+
+def every_node(graph: Graph) -> Iterator[Node]:
+    """The nodes of a graph, each loop before those of its body."""
+    for node in graph.nodes:
+        yield node
+        if isinstance(node.action, Loop):
+            yield from every_node(node.action.body)
 
 
 def steps(graph: Graph) -> Iterator[tuple[Node, Dim]]:
@@ -21,9 +29,20 @@ def _steps(graph: Graph, times: Dim) -> Iterator[tuple[Node, Dim]]:
             yield node, times
 
 
+def captured(body: Graph) -> list[Value]:
+    """What the body of a loop reads from outside, in the order of use."""
+    inside = set(body.inputs.values())
+    outside: dict[Value, None] = {}
+    for node in body.nodes:
+        outside.update((value, None) for value in node.values if value not in inside)
+        inside.update(node.outputs)
+    outside.update((value, None) for value in body.outputs if value not in inside)
+    return list(outside)
+
+
 def called(graph: Graph) -> Iterator[Graph]:
-    """The graphs that a graph calls, in loops too, once for each call that is written."""
-    return (node.action.graph for node, _ in steps(graph) if isinstance(node.action, Call))
+    """The graphs that a graph calls, in its loops too, once for each call."""
+    return (node.action.graph for node in every_node(graph) if isinstance(node.action, Call))
 
 
 def callees_first(roots: Iterable[Graph], follow: Callable[[Graph], Iterable[Graph]] = called) -> Iterator[Graph]:

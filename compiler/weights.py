@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-class OpenWeight(Exception):  # noqa: N818 - a mistake of the user's, told as a diagnostic by whoever knows the spec
+class OpenWeight(Exception):
     """A weight has a size without a number, so that it cannot be made.
 
     path: the weight's, or that of the layer which owns it, seen from the block that is written. size: its size.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -36,6 +36,16 @@ class OnnxContext(Protocol):
         self, kind: str, *inputs: OnnxValue | None, results: int, domain: str = "", **attributes: Any
     ) -> tuple[OnnxValue, ...]:
         """Adds a node with several results."""
+        ...
+
+    def loop(
+        self, turns: Dim, first: Sequence[OnnxValue], turn: Callable[..., Sequence[OnnxValue]]
+    ) -> tuple[OnnxValue, ...]:
+        """Adds a loop that carries values from turn to turn, and gives those after the last.
+
+        first: the values that it starts with. turn: writes one turn; it is called once, with the turn's number from
+        0 on and the carried values, and gives these values for the next turn, of the same types.
+        """
         ...
 
     def weight(self, name: str) -> OnnxValue:

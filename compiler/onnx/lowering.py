@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.dim import Dim
 from dlc.compiler.onnx.elements import onnx_type
+from dlc.compiler.onnx.loops import Turn
 from dlc.compiler.onnx.sizes import Sizes
 from dlc.compiler.onnx.writer import Writer
 from dlc.compiler.types import DType, Scalar, Tensor
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class NodeContext:
-    """Handed to `Op.onnx`. See `OnnxContext` for what its methods do."""
+    """Handed to `Op.onnx`. See `OnnxContext` for what its methods do. name: what the node's results are called."""
 
     def __init__(
         self,
@@ -25,12 +26,14 @@ class NodeContext:
         inputs: tuple[Any, ...],
         outputs: tuple[Tensor, ...],
         weight: Callable[[str], ir.Value],
+        name: str,
     ) -> None:
         self.inputs = inputs
         self.outputs = outputs
         self._weight = weight
         self._writer = writer
         self._sizes = sizes
+        self._name = name
 
     def weight(self, name: str) -> ir.Value:
         return self._weight(name)
@@ -42,6 +45,20 @@ class NodeContext:
         self, kind: str, *inputs: ir.Value | None, results: int, domain: str = "", **attributes: Any
     ) -> tuple[ir.Value, ...]:
         return self._writer.add(kind, inputs, attributes, results, domain)
+
+    def loop(
+        self, turns: Dim, first: Sequence[ir.Value], turn: Callable[..., Sequence[ir.Value]]
+    ) -> tuple[ir.Value, ...]:
+        import onnx_ir as ir
+
+        outer = self._writer
+        names = [outer.value_names.claim(f"{self._name}/state") for _ in first]
+        states = [ir.Value(name=name, type=value.type) for name, value in zip(names, first, strict=True)]
+        written = Turn(outer, lambda: states)
+        self._writer = written.writer
+        results = turn(written.number, *states)
+        self._writer = outer
+        return written.finish(f"{self._name}/body", self._sizes.scalar(turns), first, results)
 
     def tensor(self, operand: ir.Value | Scalar, dtype: DType) -> ir.Value:
         if not isinstance(operand, Scalar):

@@ -40,7 +40,12 @@ def _signature(kind: str) -> _Signature:
     allowed = {each.type_param_str: list(each.allowed_type_strs) for each in schema.type_constraints}
     floats = {onnx.defs.OpSchema.AttrType.FLOAT, onnx.defs.OpSchema.AttrType.FLOATS}
     return _Signature(
-        tuple(_result(schema, formal.type_str, allowed.get(formal.type_str)) for formal in schema.outputs),
+        tuple(
+            _result(schema, formal.type_str, allowed.get(formal.type_str))
+            if formal.is_homogeneous
+            else _Result(None, (), None)
+            for formal in schema.outputs
+        ),
         frozenset(name for name, attribute in schema.attributes.items() if attribute.type in floats),
     )
 
@@ -82,7 +87,7 @@ def result_types(
 
 
 def attributes_of(kind: str, domain: str, values: Mapping[str, Any]) -> dict[str, ir.Attr]:
-    """The attributes of a node from Python values: numbers, strings, sequences, arrays and element types.
+    """The attributes of a node from Python values: numbers, strings, sequences, arrays, element types and graphs.
 
     An attribute that is none is left out; a whole number is given as a float where the operator asks for one.
     """

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
 
-class UnknownSize(Exception):  # noqa: N818 - told to the user as a diagnostic by whoever knows the line
+class UnknownSize(Exception):
     """The inputs' shapes do not determine the value of a symbol."""
 
     def __init__(self, symbol: Symbol) -> None:

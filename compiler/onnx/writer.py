@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.naming import Names
@@ -19,7 +20,7 @@ class Writer:
     """Collects nodes and initialisers.
 
     Nodes are added in topological order. The names of nodes and of values are two name spaces; what is added
-    without a name gets one from `label`.
+    without a name gets one from `label`. Graphs within nodes have writers of their own, see `inner`.
     """
 
     def __init__(self, reserved: Iterable[str]) -> None:
@@ -29,6 +30,36 @@ class Writer:
         self.value_names = Names(reserved)
         self.node_names = Names()
         self._constants: dict[tuple[DType, tuple[int, ...], bytes], ir.Value] = {}
+
+    def inner(self) -> Writer:
+        """A writer for a graph within a node, which sees all that was made outside of it.
+
+        It shares the names and the initialisers, and has its own nodes.
+        """
+        inner = copy(self)
+        inner.nodes = []
+        return inner
+
+    def graph(self, name: str, inputs: Sequence[ir.Value], results: Iterable[ir.Value]) -> ir.Graph:
+        """The nodes as a graph within a node.
+
+        A result that none of them made, or that is there twice, is passed through a node. What has no name yet is
+        called `name/Kind`.
+        """
+        import onnx_ir as ir
+
+        free = {id(output) for node in self.nodes for output in node.outputs}
+        outputs: list[ir.Value] = []
+        for result in results:
+            output = result
+            if id(result) not in free:
+                (output,) = self.add("Identity", (result,), {})
+                output.shape = result.shape
+            free.discard(id(output))
+            outputs.append(output)
+        for node in self.nodes:
+            self._name(node, f"{name}/{node.op_type}")
+        return ir.Graph(inputs, outputs, nodes=self.nodes, name=name)
 
     def add(
         self,
@@ -66,18 +97,22 @@ class Writer:
         """Names those nodes from the position `start` on that have no name yet, and their results.
 
         A node that is alone is called `base`, several are called `base/Kind`. place: the line of the spec that
-        they come from, as `file:line`, stored with each.
+        they come from, as `file:line`, stored with each, also with those of graphs within them that have none.
         """
         nodes = self.nodes[start:]
+        for node in _within(nodes):
+            node.metadata_props.setdefault("dlc.line", place)
+        alone = sum(node.name is None for node in nodes) == 1
         for node in nodes:
-            node.metadata_props["dlc.line"] = place
-        fresh = [node for node in nodes if node.name is None]
-        for node in fresh:
-            name = base if len(fresh) == 1 else f"{base}/{node.op_type}"
-            node.name = self.node_names.claim(name)
-            for output in node.outputs:
-                if output.name is None:
-                    output.name = self.value_names.claim(name)
+            self._name(node, base if alone else f"{base}/{node.op_type}")
+
+    def _name(self, node: ir.Node, name: str) -> None:
+        if node.name is not None:
+            return
+        node.name = self.node_names.claim(name)
+        for output in node.outputs:
+            if output.name is None:
+                output.name = self.value_names.claim(name)
 
     def initializer(self, name: str, array: np.ndarray[Any, Any]) -> ir.Value:
         """An array that is stored with the model, not copied."""
@@ -97,3 +132,14 @@ class Writer:
         if key not in self._constants:
             self._constants[key] = self.initializer(self.value_names.claim("constant"), array)
         return self._constants[key]
+
+
+def _within(nodes: Iterable[ir.Node]) -> Iterator[ir.Node]:
+    """The nodes, and those of the graphs within them."""
+    import onnx_ir as ir
+
+    for node in nodes:
+        yield node
+        for attribute in node.attributes.values():
+            if attribute.type == ir.AttributeType.GRAPH:
+                yield from _within(attribute.as_graph())

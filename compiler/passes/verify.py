@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+from dlc.compiler.calls import captured
 from dlc.compiler.graph import (
     BlockModule,
     Call,
@@ -19,10 +20,10 @@ from dlc.compiler.graph import (
     children,
 )
 from dlc.compiler.op import Op
-from dlc.compiler.types import Tensor
+from dlc.compiler.types import DType, Tensor
 
 
-class BrokenGraph(AssertionError):  # noqa: N818 - an invariant, named as what it finds
+class BrokenGraph(AssertionError):
     """A graph breaks one of its invariants."""
 
 
@@ -118,15 +119,33 @@ class _Verification:
 
     def _loop(self, node: Node, loop: Loop) -> None:
         body = loop.body
-        given = [value.type for value in body.inputs.values()][int(loop.indexed) + loop.sequences :]
-        carried = [value.type for value in body.outputs[: loop.carried]]
-        first = [value.type for value in list(node.values)[loop.sequences : loop.sequences + loop.carried]]
-        last = [value.type for value in node.outputs[: loop.carried]]
-        self._require(given == carried == last, f"the loop carries {_list(given)} and leaves {_list(carried)}", node)
+        parameters = [value.type for value in body.inputs.values()]
+        index = parameters[: int(loop.indexed)]
+        slices = parameters[len(index) : len(index) + loop.sequences]
+        given = parameters[len(index) + loop.sequences :]
+        operands = list(node.values)
+        walked, first = operands[: loop.sequences], operands[loop.sequences : loop.sequences + loop.carried]
+        left = [value.type for value in body.outputs]
+        results = [value.type for value in node.outputs]
+        self._require(_alike(index, [Tensor(DType.INT, ())][: len(index)]), "the index is no whole number", node)
+        due = [_without(value.type, loop.axis) for value in walked]
+        self._require(_alike(slices, due), f"the loop walks {_list(due)} as {_list(slices)}", node)
+        lengths = [value.type.shape[loop.axis] for value in walked]
+        self._require(all(length == loop.turns for length in lengths), f"the loop has not {loop.turns} turns", node)
         self._require(
-            [type.shape for type in first] == [type.shape for type in given], "the loop starts otherwise", node
+            given == left[: loop.carried] == results[: loop.carried],
+            f"the loop carries {_list(given)} and leaves {_list(left[: loop.carried])}",
+            node,
         )
-        self._require(len(node.outputs) == len(body.outputs), "the loop and its body differ in their results", node)
+        self._require(_alike([value.type for value in first], given), "the loop starts otherwise", node)
+        due = [_stacked(type, loop) for type in left[loop.carried :]]
+        self._require(
+            results[loop.carried :] == due,
+            f"the loop collects {_list(due)}, not {_list(results[loop.carried :])}",
+            node,
+        )
+        unknown = [value for value in captured(body) if value not in operands]
+        self._require(not unknown, f"the loop reads {', '.join(map(_show, unknown))}, which is no input of it", node)
 
     def _module(self, node: Node) -> Module:
         self._require(node.module in self._modules, f"there is no module {node.module}", node)
@@ -166,13 +185,26 @@ def _action(node: Node) -> str:
             return f"the call of {callee.name}"
         case ReadWeight():
             return f"the weight {node.module}"
-        case Loop():
-            return "a loop"
+        case _:
+            return f"the {type(node.action).__name__.lower()}"
+
+
+def _without(type: Tensor, axis: int) -> Tensor:
+    return Tensor(type.dtype, (*type.shape[:axis], *type.shape[axis + 1 :]))
+
+
+def _stacked(type: Tensor, loop: Loop) -> Tensor:
+    return type.reshaped((*type.shape[: loop.axis], loop.turns, *type.shape[loop.axis :]))
+
+
+def _alike(left: Sequence[Tensor], right: Sequence[Tensor]) -> bool:
+    """Whether types agree but for the ranges that they promise."""
+    return [(type.dtype, type.shape) for type in left] == [(type.dtype, type.shape) for type in right]
 
 
 def _show(value: Value) -> str:
     return f"{value.name or 'a value without a name'}: {value.type}"
 
 
-def _list(types: tuple[Tensor, ...] | list[Tensor]) -> str:
+def _list(types: Sequence[Tensor]) -> str:
     return f"({', '.join(map(str, types))})"
