@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from dlc.compiler.dim import Dim
-from dlc.compiler.elaborate import reach, reports, statements
+from dlc.compiler.elaborate import calls, reach, reports, statements
 from dlc.compiler.elaborate.compilation import Compilation
 from dlc.compiler.elaborate.frame import Frame, Slot
 from dlc.compiler.elaborate.parameters import Parameters, bind_results
@@ -35,6 +36,8 @@ def elaborate_train(compilation: Compilation, tree: ast.Train, data: DataSpec, s
     bound = [item for item in tree.items if isinstance(item, ast.Assign)]
     statements.run(top, [item.replace(origin=None) for item in bound])
     origins = {item.targets[0].id: str(item.origin.value) for item in bound if item.origin is not None}
+    for instance in _instances(top):
+        _override_parameters(top, instance)
     models = dict(_models(top))
     phases = _phases(top, tree)
     steps = {name: _step(top, phases[name], data) for name in _STEPS if name in phases}
@@ -89,6 +92,18 @@ def _phases(top: Frame, tree: ast.Train) -> dict[str, ast.Phase]:
         help = "did you mean `step`?" if near else None
         top.refuse(NothingTrained(f"`{tree.name.id}` has no `step:`", place, label="nothing to do", help=help))
     return phases
+
+
+def _override_parameters(top: Frame, instance: Instance) -> None:
+    """Gives an instance of a model what the command line sets of the model's parameters."""
+    layer = instance.layer
+    if not isinstance(layer, Recipe) or not isinstance(layer.callee, BlockDef) or layer.callee.tree.kind != "model":
+        return
+    overrides = top.compilation.overrides.parameters(layer.callee.tree)
+    if overrides:
+        given = calls.distribute(layer.callee, layer.arguments, layer.span).statics
+        named = {name: replace(arguments[0], name=name) for name, arguments in given.items()}
+        instance.layer = Recipe(layer.callee, tuple((named | overrides).values()), layer.span)
 
 
 def _models(top: Frame) -> Iterator[tuple[str, str]]:
