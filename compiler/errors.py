@@ -271,13 +271,6 @@ class OutOfRange(Diagnostic):
     example = "let sizes = [1, 2]\nlet third = sizes[2]\n"
 
 
-class LanguageVersion(Diagnostic):
-    """`language` asks for a version of the language that this compiler does not know."""
-
-    code = "DL4011"
-    example = "language 99\n"
-
-
 # --- DL5: training ----------------------------------------------------------------------------------------------
 
 
@@ -322,7 +315,8 @@ class NothingTrained(Diagnostic):
     example = (
         "model M(x: float[N, 4]) -> float[N, 1]:\n    return x -> linear(1)\n\n"
         'data D:\n    source = sklearn("iris")\n    x: float[4] = data\n\n'
-        "train T on D:\n    net = M()\n    settings:\n        epochs = 1\n    step:\n        minimize mean(x)\n"
+        "train T on D:\n    net = M()\n    settings:\n        epochs = 1\n"
+        "    step:\n        y = net(x)\n        minimize mean(x)\n"
     )
 
 

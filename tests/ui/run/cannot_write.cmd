@@ -1,0 +1,1 @@
+train specs/line.dl -o specs/line.dl -q

@@ -1,0 +1,1 @@
+train specs/gap.dl -o runs/gap -q

@@ -1,0 +1,1 @@
+train specs/text.dl -o runs/text -q

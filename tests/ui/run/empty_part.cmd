@@ -1,0 +1,1 @@
+train specs/few.dl -o runs/few -q

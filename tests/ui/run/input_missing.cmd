@@ -1,0 +1,2 @@
+compile specs/wide.dl --to onnx -o model.onnx
+run model.onnx

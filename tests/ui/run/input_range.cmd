@@ -1,0 +1,2 @@
+compile specs/tokens.dl --to onnx -o model.onnx
+run model.onnx --in tokens=[[3,10]] --in x=[[[1,1,1,1],[1,1,1,1]]]

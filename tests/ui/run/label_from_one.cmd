@@ -1,0 +1,1 @@
+train specs/labels.dl -o runs/labels -q

@@ -1,0 +1,1 @@
+train specs/explodes.dl -o runs/explodes -q --device cpu

@@ -1,0 +1,1 @@
+train specs/iris.dl -o runs/iris -q

@@ -1,0 +1,1 @@
+run model.onnx --in x=[1]

@@ -1,0 +1,1 @@
+run specs/points.csv --in x=[1]

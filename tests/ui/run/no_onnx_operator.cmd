@@ -1,0 +1,1 @@
+compile specs/inverse.dl --to onnx -o model.onnx

@@ -1,0 +1,1 @@
+train specs/logarithm.dl -o runs/logarithm -q

@@ -1,0 +1,1 @@
+compile specs/half.dl --to onnx -o model.onnx
