@@ -16,7 +16,7 @@ from dlc.compiler.elaborate.lookup import TensorLet
 from dlc.compiler.elaborate.overrides import Overrides
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.training import elaborate_train
-from dlc.compiler.elaborate.values import POISON, BlockDef, carries_tensor, is_layer
+from dlc.compiler.elaborate.values import POISON, BlockDef, DataDef, TrainDef, carries_tensor, is_layer
 from dlc.compiler.errors import DuplicateName, ImportCircle, ImportFailed, StaticType, UnknownName
 from dlc.compiler.graph import Graph
 from dlc.compiler.program import DataSpec, Model, Program, TrainSpec
@@ -115,10 +115,10 @@ class _File:
                         scope.bind(item.name.id, BlockDef(item, scope), item.name.span)
                     case ast.Data():
                         _unique(scope, item.name)
-                        scope.bind(item.name.id, _DataDef(item, scope), item.name.span)
+                        scope.bind(item.name.id, DataDef(item, scope), item.name.span)
                     case ast.Train():
                         _unique(scope, item.name)
-                        scope.bind(item.name.id, _TrainDef(), item.name.span)
+                        scope.bind(item.name.id, TrainDef(), item.name.span)
             except Refusal as refusal:
                 self._sink.extend(refusal.diagnostics)
         self._scopes[file.source] = scope
@@ -185,25 +185,13 @@ class _File:
     def _train(self, tree: ast.Train, scope: Scope) -> TrainSpec | None:
         try:
             found = scope.lookup(tree.data.id) if tree.data.id in scope else None
-            if not isinstance(found, _DataDef):
+            if not isinstance(found, DataDef):
                 raise Refusal(_no_data(tree, scope))
             data = self._data_spec(found.tree, found.scope)
             return None if data is None else elaborate_train(self._compilation, tree, data, scope)
         except Refusal as refusal:
             self._sink.extend(refusal.diagnostics)
             return None
-
-
-class _DataDef:
-    """A `data` declaration and the names that it sees."""
-
-    def __init__(self, tree: ast.Data, scope: Scope) -> None:
-        self.tree = tree
-        self.scope = scope
-
-
-class _TrainDef:
-    """A `train` declaration: a name that is taken, and nothing that an expression could use."""
 
 
 def _unique(scope: Scope, name: ast.Name) -> None:
@@ -225,7 +213,7 @@ def _unique_parameters(tree: ast.Block) -> None:
 
 
 def _no_data(tree: ast.Train, scope: Scope) -> UnknownName:
-    known = [name for name, value in scope.own().items() if isinstance(value, _DataDef)]
+    known = [name for name, value in scope.own().items() if isinstance(value, DataDef)]
     near = nearest(tree.data.id, known)
     help = (
         f"did you mean `{near}`?"

@@ -98,7 +98,10 @@ def distribute(callee: Callee, given: Sequence[Arg], span: Span) -> Filled:
     filled = Filled()
     for argument in given:
         if argument.name is None:
-            for single in spread(argument):
+            singles = spread(argument)
+            if len(singles) > len(parameters.tensors) and not any(p.variadic for p in parameters.tensors):
+                _refuse_several(callee, parameters, argument, len(singles))
+            for single in singles:
                 _fill_by_place(callee, parameters, filled, single)
         else:
             _fill_by_name(callee, parameters, filled, argument)
@@ -160,6 +163,10 @@ def _fill_by_name(callee: Callee, parameters: Signature, filled: Filled, argumen
             )
         )
     into = filled.tensors if tensor and (not static or carries_tensor(argument.value)) else filled.statics
+    if into is filled.statics and carries_tensor(argument.value):
+        message = f"`{name}` of `{callee.name}` must be known at compile time, and this is {describe(argument.value)}"
+        help = f"a parameter for a tensor has its type: {name}: float[]" if isinstance(callee, BlockDef) else None
+        raise Refusal(TensorExpected(message, argument.span, help=help))
     if name in into:
         raise Refusal(
             DuplicateArgument(
@@ -185,6 +192,20 @@ def _too_many_tensors(
         argument.span,
         label=describe(argument.value),
     )
+
+
+def _refuse_several(callee: Callee, parameters: Signature, argument: Arg, number: int) -> None:
+    """Refuses a tuple of more tensors than there are parameters for."""
+    if number > 1:
+        names = ", ".join("abcdefgh"[:number])
+        raise Refusal(
+            TooManyArguments(
+                f"`{callee.name}` takes {_count(len(parameters.tensors), 'tensor')}, and these are {number}",
+                argument.span,
+                label=describe(tuple(argument.value)),
+                help=f"bind them to names first, as in {names} = …" if number <= 8 else None,
+            )
+        )
 
 
 def not_a_tensor(callee: Callee, name: str, argument: Arg) -> TensorExpected:

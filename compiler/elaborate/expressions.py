@@ -408,8 +408,20 @@ def _callee(frame: Frame, tree: ast.Expr) -> Any:
     if is_layer(callee):
         return callee
     raise Refusal(
-        NotALayer(f"`{tree.span.text}` is {describe(callee)}, not a layer, so it cannot be called", tree.span)
+        NotALayer(
+            f"`{tree.span.text}` is {describe(callee)}, not a layer, so it cannot be called",
+            tree.span,
+            labels=_hides(frame, tree),
+        )
     )
+
+
+def _hides(frame: Frame, tree: ast.Expr) -> tuple[Label, ...]:
+    """Where a name was bound that would otherwise be an operation's."""
+    if not isinstance(tree, ast.Name) or tree.id not in operations():
+        return ()
+    span = frame.scope.span(tree.id)
+    return (Label(span, f"hides the operation `{tree.id}`"),) if span is not None else ()
 
 
 def _pipe(frame: Frame, tree: ast.Pipe) -> Any:
@@ -461,7 +473,7 @@ def _stage_callee(frame: Frame, tree: ast.Expr) -> Any:
     if is_sequence(callee) and any(is_layer(item) for item in callee):
         help = f"pipe into one after the other: for layer in {tree.span.text}: x = x -> layer"
     message = f"`{tree.span.text}` is {describe(callee)}, not a layer, so nothing can be piped into it"
-    raise Refusal(NotALayer(message, tree.span, help=help))
+    raise Refusal(NotALayer(message, tree.span, labels=_hides(frame, tree), help=help))
 
 
 def _stage_layer(frame: Frame, tree: ast.Expr) -> Any:

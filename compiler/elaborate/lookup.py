@@ -57,6 +57,9 @@ def _unknown(frame: Frame, tree: ast.Name) -> UnknownName | NotALayer:
     later = frame.scope.announced(name)
     if later is not None:
         labels = (Label(later, "it is bound only here"),)
+        if later.source is tree.span.source and later.start < tree.span.start:
+            message = f"`{name}` is bound only in a branch that is not taken"
+            return UnknownName(message, tree.span, labels=(Label(later, "bound here"),))
         return UnknownName(f"`{name}` is used before it is bound", tree.span, labels=labels, help=_ORDER)
     if here := name_here(name):
         return UnknownName(message, tree.span, help=f"it is called `{here}` here")

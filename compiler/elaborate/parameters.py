@@ -244,7 +244,8 @@ class Parameters:
             raise Refusal(_without_value(parameter))
         if isinstance(value, Dim):
             span = given.span if given else parameter.span
-            value = value.at(Origin(span, f"`{name}` is {value} here"))
+            text = f"`{name}` is {value} here" if value.is_constant else f"`{name}` is open here"
+            value = value.at(Origin(span, text))
         self._frame.scope.bind(name, value, parameter.name.span)
 
     def _checked(self, parameter: ast.Parameter, value: Any, span: Span) -> Any:

@@ -73,9 +73,17 @@ def run(frame: Frame, statements: Sequence[ast.Statement]) -> Returned | None:
 def announce(frame: Frame, statements: Sequence[ast.Statement]) -> None:
     """Notes what a body binds further down, for reports of names that are used too early."""
     for statement in statements:
-        if isinstance(statement, ast.Assign):
-            for target in statement.targets:
-                frame.scope.announce(target.id, target.span)
+        match statement:
+            case ast.Assign():
+                for target in statement.targets:
+                    frame.scope.announce(target.id, target.span)
+            case ast.If():
+                for branch in statement.branches:
+                    announce(frame, branch.body)
+            case ast.For() | ast.Loop():
+                announce(frame, statement.body)
+            case _:
+                continue
 
 
 def _poison(frame: Frame, statement: ast.Statement) -> None:
@@ -232,7 +240,7 @@ def _return(frame: Frame, statement: ast.Return) -> Returned:
         items: tuple[Any, ...] = tuple(value) if is_sequence(value) else (value,)
         for item in items:
             if not isinstance(item, Value):
-                help = calls.apply_first(item, tree.span)
+                help = calls.apply_first(value, tree.span)
                 message = f"a block returns tensors, and this is {describe(item)}"
                 raise Refusal(TensorExpected(message, tree.span, help=help))
             values.append(item)

@@ -167,6 +167,9 @@ def whole(value: Any, span: Span) -> int:
                 span,
                 label="must be a number at compile time",
                 labels=_origins(value, span),
+                help=f"a model's dimension is set from the command line: --set {value}=…"
+                if str(value).isidentifier()
+                else None,
             )
         )
     raise Refusal(StaticType(f"a whole number is due here, and this is {describe(value)}", span))
@@ -312,5 +315,6 @@ def call(name: str, arguments: Sequence[Arg], span: Span) -> Any:
     """A static function's value."""
     for argument in arguments:
         if argument.name is not None:
-            raise Refusal(UnknownParameter(f"`{name}` of static values has no parameter `{argument.name}`", span))
+            message = f"`{name}` of static values has no parameter `{argument.name}`"
+            raise Refusal(UnknownParameter(message, argument.name_span or span))
     return FUNCTIONS[name](arguments, span)

@@ -90,7 +90,7 @@ def _phases(top: Frame, tree: ast.Train) -> dict[str, ast.Phase]:
         near = next((phase for name, phase in phases.items() if nearest(name, ["step"])), None)
         place = near.name.span if near else tree.name.span
         help = "did you mean `step`?" if near else None
-        top.refuse(NothingTrained(f"`{tree.name.id}` has no `step:`", place, label="nothing to do", help=help))
+        raise Refusal(NothingTrained(f"`{tree.name.id}` has no `step:`", place, help=help))
     return phases
 
 

@@ -72,6 +72,18 @@ class BlockDef:
         return self.tree.name.id
 
 
+@dataclass(frozen=True, eq=False)
+class DataDef:
+    """A `data` declaration and the names that it sees."""
+
+    tree: ast.Data
+    scope: Scope
+
+
+class TrainDef:
+    """A `train` declaration: a name that is taken, and nothing that an expression could use."""
+
+
 Callee = type[Op] | BlockDef
 
 
@@ -140,7 +152,9 @@ def is_tensor(value: object) -> bool:
 
 
 def carries_tensor(value: object) -> bool:
-    """Whether a value is a tensor, or a tuple or list that holds one."""
+    """Whether a value is a tensor, or a tuple, list or record that holds one."""
+    if isinstance(value, Record):
+        return any(carries_tensor(item) for item in value.fields.values())
     if is_sequence(value):
         return any(carries_tensor(item) for item in value)
     return isinstance(value, Value | ModelRef)
@@ -164,7 +178,12 @@ def describe(value: object) -> str:
         case list():
             return "a list"
         case tuple():
-            return "a tuple"
+            tensors = bool(value) and all(isinstance(item, Value) for item in value)
+            return f"a tuple of {len(value)} tensors" if tensors else "a tuple"
+        case DataDef():
+            return f"the data {value.tree.name.id}"
+        case TrainDef():
+            return "a train block"
         case Record():
             return "a record"
         case Recipe():
