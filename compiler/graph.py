@@ -85,7 +85,20 @@ class Loop:
 
 @dataclass(frozen=True, slots=True)
 class Assign:
-    """`net.W := value`: the node's module is the weight's path, its input the new value; it has no result."""
+    """`net.W := value`: the node's module is the weight's path, or a model's, whose value is the vector of its learned
+    weights; its input is the new value; it has no result."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadModel:
+    """The learned weights of a whole model as one vector, in the order of its paths. `Node.module` is the model's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Functional:
+    """A `Call` with the learned weights of a vector, which is the last input, in place of the module's own."""
+
+    graph: Graph
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +107,7 @@ class Gradient:
 
 
 Operand = Value | Scalar | ModelRef | None
-Action = Op | Call | ReadWeight | Loop | Assign | Gradient
+Action = Op | Call | ReadWeight | Loop | Assign | ReadModel | Functional | Gradient
 
 
 @dataclass(eq=False, slots=True)

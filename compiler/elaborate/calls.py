@@ -32,7 +32,6 @@ from dlc.compiler.errors import (
     Misplaced,
     MissingArgument,
     NotALayer,
-    NotBuilt,
     ShapeMismatch,
     TensorExpected,
     TooManyArguments,
@@ -316,11 +315,15 @@ def gradient(frame: Frame, given: Sequence[Arg], span: Span) -> Value:
     if not isinstance(loss.value, Value) or loss.value.type.rank or not loss.value.type.dtype.is_float:
         problem = f"`grad` differentiates a single float, and this is {describe(loss.value)}"
         raise Refusal(LossNotScalar(problem, loss.span, help="reduce it, as in sum(…)"))
-    if is_layer(by.value):
-        raise Refusal(NotBuilt("this version cannot differentiate by a whole model", by.span))
+    if isinstance(by.value, Instance | Part):
+        from dlc.compiler.elaborate.vectors import vector  # vectors apply models, so they stand above calls
+
+        by = Arg(None, vector(frame, by.value, by.span), by.span)
     if not isinstance(by.value, Value) or not by.value.type.dtype.is_float:
         raise Refusal(TensorExpected(f"`grad` is by a float tensor, and this is {describe(by.value)}", by.span))
     (result,) = frame.graph.add(Gradient(), [loss.value, by.value], [by.value.type], span)
+    if id(by.value) in frame.models:
+        frame.models[id(result)] = frame.models[id(by.value)]
     return result
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dlc.compiler.elaborate import expressions, lookup, reports, settings
+from dlc.compiler.elaborate import expressions, lookup, reports, settings, vectors
 from dlc.compiler.elaborate.frame import Frame
 from dlc.compiler.elaborate.values import Instance, Part, describe, is_sequence
-from dlc.compiler.errors import ArgumentType, LossNotScalar, Misplaced, NotBuilt, TensorExpected
+from dlc.compiler.errors import ArgumentType, LossNotScalar, Misplaced, TensorExpected
 from dlc.compiler.graph import Assign, Value, WeightModule
 from dlc.compiler.program import Minimize, Report
 from dlc.compiler.settings import Optimizer
-from dlc.compiler.types import Tensor
+from dlc.compiler.types import DType, Tensor
 from dlc.grammar import ast
 from dlc.grammar.diagnostics import Refusal
 
@@ -75,15 +75,20 @@ def update(frame: Frame, statement: ast.Update) -> None:
     if not frame.assigns:
         raise Refusal(Misplaced("weights are assigned in the step of a train block", statement.span))
     place = located(frame, statement.target)
-    if not isinstance(place.module, WeightModule):
-        raise Refusal(NotBuilt("this version assigns weights one by one, not a whole model", statement.target.span))
-    value = expressions.tensor(frame, statement.value)
-    weight = place.module.weight
-    due = Tensor(weight.dtype, weight.shape)
+    value = expressions.evaluate(frame, statement.value)
+    if isinstance(place.module, WeightModule):
+        what, weight = f"the weight `{place.path}`", place.module.weight
+        due = Tensor(weight.dtype, weight.shape)
+    else:
+        what, due = f"the vector of `{place.path}`", Tensor(DType.FLOAT, (vectors.size(place),))
+        if isinstance(value, Instance | Part):
+            value = vectors.vector(frame, value, statement.value.span)
+    if not isinstance(value, Value):
+        raise Refusal(TensorExpected(f"{what} is {due}, and this is {describe(value)}", statement.value.span))
     if value.type.dtype is not due.dtype or value.type.shape != due.shape:
         raise Refusal(
             ArgumentType(
-                f"the weight `{place.path}` is {due}, and this is {value.type}",
+                f"{what} is {due}, and this is {value.type}",
                 statement.value.span,
                 labels=reports.origins(
                     [size for pair in zip(value.type.shape, due.shape, strict=False) for size in pair],

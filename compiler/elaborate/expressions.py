@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dlc.compiler.dim import Dim
-from dlc.compiler.elaborate import calls, lookup, static
+from dlc.compiler.elaborate import calls, lookup, static, vectors
 from dlc.compiler.elaborate.combinators import COMBINATORS, combine
 from dlc.compiler.elaborate.elsewhere import name_here
 from dlc.compiler.elaborate.frame import Frame
@@ -206,7 +206,8 @@ def _unary(frame: Frame, tree: ast.Unary) -> Any:
     value = evaluate(frame, tree.operand)
     if is_tensor(value):
         name = "negate" if tree.operator == "-" else "logical_not"
-        return frame.apply(operations()[name](), [value], tree.span, {"x": tree.operand.span})
+        result = frame.apply(operations()[name](), [value], tree.span, {"x": tree.operand.span})
+        return vectors.note(frame, result, value)
     if tree.operator == "-":
         number = static.negate(value, tree.operand.span)
         return number.at(Origin(tree.span, f"{number} is given here")) if isinstance(number, Dim) else number
@@ -222,13 +223,17 @@ def _binary(frame: Frame, tree: ast.Binary) -> Any:
         right = evaluate(frame, tree.right)
         return right if is_tensor(right) else static.truth(right, tree.right.span)
     right = evaluate(frame, tree.right)
+    left, right = (
+        vectors.as_vector(frame, left, right, tree.left.span),
+        vectors.as_vector(frame, right, left, tree.right.span),
+    )
     if not is_tensor(left) and not is_tensor(right):
         return static.binary(tree.operator, left, right, tree.span)
     op = operations()[_OPERATIONS[tree.operator]]()
     inputs = [_operand(left, tree.left.span), _operand(right, tree.right.span)]
     names = [parameter.name for parameter in op.signature().tensors]
     spans = dict(zip(names, (tree.left.span, tree.right.span), strict=True))
-    return frame.apply(op, inputs, tree.span, spans)
+    return vectors.note(frame, frame.apply(op, inputs, tree.span, spans), left, right)
 
 
 def _operand(value: Any, span: Span) -> Value | Scalar:
@@ -397,14 +402,16 @@ def _call(frame: Frame, tree: ast.Call) -> Any:
         return combine(tree.function.span.text, given, tree.span)
     if isinstance(tree.function, ast.Name) and tree.function.id in _SPECIAL and tree.function.id not in frame.scope:
         return _SPECIAL[tree.function.id](frame, given, tree.span)
-    callee = _callee(frame, tree.function)
+    callee = evaluate(frame, tree.function)
+    if isinstance(callee, Value):
+        return vectors.call(frame, callee, given, tree.span)
+    callee = _layer(frame, callee, tree.function)
     if not isinstance(callee, Recipe) or tensors or calls.applies_at_once(callee, given):
         return calls.apply(frame, callee, given, tree.span)
     return calls.with_arguments(callee, given, tree.span)
 
 
-def _callee(frame: Frame, tree: ast.Expr) -> Any:
-    callee = evaluate(frame, tree)
+def _layer(frame: Frame, callee: Any, tree: ast.Expr) -> Any:
     if is_layer(callee):
         return callee
     raise Refusal(

@@ -42,9 +42,9 @@ class Frame:
     depth: how many blocks deep it lies. leading: what `...` stands for in the types of this block. A frame that
     `owns` nothing (a training step) makes no weights of its own. borrowed: instances that are passed in. effects:
     in a training step, what it does besides computing, each with the number of nodes that precede it. assigns: weights
-    may be assigned here. fits: in a data block, what statistics are fitted to, by name. around: the frame of the
-    block, for the body of a loop, whose modules are that block's. file: the names of the file, beyond
-    those of the body.
+    may be assigned here. fits: in a data block, what statistics are fitted to, by name. models: by the id of a value
+    that is the vector of a model, that model. around: the frame of the block, for the body of a loop, whose modules
+    are that block's. file: the names of the file, beyond those of the body.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class Frame:
         self.file = scope.outer if around is None else around.file
         self.borrowed: dict[str, Slot] = {} if around is None else around.borrowed
         self.effects: list[tuple[int, Effect]] | None = None
+        self.models: dict[int, Instance | Part] = {} if around is None else around.models
         self.fits: list[tuple[str, Value]] | None = None
         self.assigns = False if around is None else around.assigns
         self._slots: dict[str, Slot] = {} if around is None else around.slots()

@@ -7,10 +7,10 @@ from typing import Any
 
 from dlc.compiler.calls import captured
 from dlc.compiler.dim import Dim
-from dlc.compiler.elaborate import expressions, static
+from dlc.compiler.elaborate import expressions, static, vectors
 from dlc.compiler.elaborate.frame import Frame
 from dlc.compiler.elaborate.scope import Scope
-from dlc.compiler.elaborate.values import POISON, Poisoned, describe, is_layer
+from dlc.compiler.elaborate.values import POISON, Instance, Part, Poisoned, describe, is_layer
 from dlc.compiler.errors import LoopChanges, Misplaced, ShapeMismatch, StaticType, TensorExpected, WrongCount
 from dlc.compiler.graph import Graph, Loop, Value
 from dlc.compiler.types import DType, ShapeError, Tensor, resolve_axis
@@ -30,7 +30,9 @@ def run_loop(frame: Frame, statement: ast.Loop) -> None:
     inner.leading = frame.leading
     head.bind_targets(inner)
     for name, value, span in carried:
-        _input(inner, name, Tensor(value.type.dtype, value.type.shape), span)
+        first = _input(inner, name, Tensor(value.type.dtype, value.type.shape), span)
+        if id(value) in frame.models:
+            inner.models[id(first)] = frame.models[id(value)]
     if run(inner, statement.body) is not None:
         inner.refuse(Misplaced("a loop at run time cannot return; return what it carries behind it", statement.span))
     if inner.failed:
@@ -48,6 +50,9 @@ def run_loop(frame: Frame, statement: ast.Loop) -> None:
     for name, result in zip(names, results, strict=True):
         result.name = name.id
         frame.scope.bind(name.id, result, name.span)
+    for (_, value, _), result in zip(carried, results, strict=False):
+        if id(value) in frame.models:
+            frame.models[id(result)] = frame.models[id(value)]
 
 
 class _Head:
@@ -132,10 +137,11 @@ class _Head:
         return last if Dim.of(0).at_most(least) else None
 
 
-def _input(frame: Frame, name: str, type: Tensor, span: Span) -> None:
+def _input(frame: Frame, name: str, type: Tensor, span: Span) -> Value:
     value = Value(type, span, name)
     frame.graph.inputs[name] = value
     frame.scope.bind(name, value, span)
+    return value
 
 
 # --- what is carried --------------------------------------------------------------------------------------------
@@ -170,6 +176,10 @@ def _carried(frame: Frame, statement: ast.Loop) -> list[tuple[str, Value, Span]]
         value = frame.scope.lookup(name.id)
         if value is POISON:
             raise Poisoned
+        if isinstance(value, Instance | Part) and not frame.owns:
+            value = vectors.vector(frame, value, name.span)
+            value.name = name.id
+            frame.scope.bind(name.id, value, name.span)
         if not isinstance(value, Value):
             raise Refusal(_not_carried(frame, name, value))
         found[name.id] = (name.id, value, name.span)
