@@ -163,7 +163,8 @@ class Turn:
         """Adds the `Loop`, whose results are `results` after the last turn, or stacked beyond those carried."""
         more = self.writer.add("Identity", (self._more,), {})[0]
         body = self.writer.graph(name, [self.number, self._more, *self.state], [more, *results])
-        return self._outer.add("Loop", (turns, None, *first), {"body": body}, results=len(results))
+        always = self._outer.constant(True, DType.BOOL)
+        return self._outer.add("Loop", (turns, always, *first), {"body": body}, results=len(results))
 
     def _scalar(self, name: str, dtype: DType) -> ir.Value:
         import onnx_ir as ir

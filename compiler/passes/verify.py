@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from dlc.compiler.calls import captured
 from dlc.compiler.graph import (
+    Assign,
     BlockModule,
     Call,
+    Gradient,
     Graph,
     Loop,
     ModelRef,
@@ -84,10 +86,14 @@ class _Verification:
                 self._loop(node, loop)
                 yield from _Verification(loop.body, self).run()
             case ReadWeight():
-                module = self._module(node)
-                self._require(isinstance(module, WeightModule), f"{node.module} is not a weight", node)
-                assert isinstance(module, WeightModule)
-                self._types(node, (Tensor(module.weight.dtype, module.weight.shape),))
+                self._types(node, (self._weight(node),))
+            case Assign():
+                due, given = self._weight(node), next(node.values).type
+                self._require(_alike([given], [due]), f"{node.module} is {due}, and {given} is assigned", node)
+            case Gradient():
+                loss, by = node.values
+                self._require(not loss.type.rank, f"the gradient is of {loss.type}", node)
+                self._types(node, (by.type,))
         for output in node.outputs:
             self._make(output, node)
 
@@ -146,6 +152,12 @@ class _Verification:
         )
         unknown = [value for value in captured(body) if value not in operands]
         self._require(not unknown, f"the loop reads {', '.join(map(_show, unknown))}, which is no input of it", node)
+
+    def _weight(self, node: Node) -> Tensor:
+        module = self._module(node)
+        self._require(isinstance(module, WeightModule), f"{node.module} is not a weight", node)
+        assert isinstance(module, WeightModule)
+        return Tensor(module.weight.dtype, module.weight.shape)
 
     def _module(self, node: Node) -> Module:
         self._require(node.module in self._modules, f"there is no module {node.module}", node)

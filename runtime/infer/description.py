@@ -122,7 +122,8 @@ def _describe(model: onnx.ModelProto) -> Description:
         ),
         {
             name: entry.value
-            for node in model.graph.node
+            for graph in _graphs(model.graph)
+            for node in graph.node
             for entry in node.metadata_props
             if entry.key == metadata.LINE
             for name in (node.name, *node.output)
@@ -133,18 +134,26 @@ def _describe(model: onnx.ModelProto) -> Description:
     )
 
 
-def _stored(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    """Every tensor that is stored in a graph, in graphs within its nodes too."""
+def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """A graph, and the graphs within its nodes."""
     pending = [graph]
     while pending:
         current = pending.pop()
+        yield current
+        for node in current.node:
+            for attribute in node.attribute:
+                if attribute.HasField("g"):
+                    pending.append(attribute.g)
+                pending += attribute.graphs
+
+
+def _stored(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor that is stored in a graph, in graphs within its nodes too."""
+    for current in _graphs(graph):
         yield from current.initializer
         for node in current.node:
             for attribute in node.attribute:
                 yield from (attribute.t, *attribute.tensors)
-                if attribute.HasField("g"):
-                    pending.append(attribute.g)
-                pending += attribute.graphs
 
 
 def _ports(values: Iterable[onnx.ValueInfoProto], symbols: Symbols, ranges: Mapping[str, str]) -> Iterable[Port]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlc.compiler.graph import Graph, Node, Value
+from dlc.compiler.calls import every_node
+from dlc.compiler.graph import Graph, Loop, Node, Value
 from dlc.compiler.onnx.errors import ExportDiffers, NothingCompared
 from dlc.compiler.op import Op
 from dlc.compiler.passes import EXPORT, run
@@ -118,7 +119,7 @@ class _Comparison:
     def __init__(self, graph: Graph, pytorch: PyTorch, session: Session) -> None:
         self.rows: list[Difference] = []
         self.skipped: list[Skipped] = []
-        self.random = any(_draws(node) for node in graph.nodes)
+        self.random = any(_draws(node) for node in every_node(graph))
         self._graph = graph
         self._pytorch = pytorch
         self._session = session
@@ -173,8 +174,8 @@ def first_difference(
 ) -> Node | None:
     """The first node of a flat graph after which onnxruntime and PyTorch differ, found by halving.
 
-    The graph is cut after a node, and what is alive there is compared; few outputs are added, since they keep
-    onnxruntime from the very fusions that may be at fault. None where the difference is gone when looked at.
+    The graph is cut after a node, a loop being one, and what is alive there is compared; few outputs are added, since
+    they keep onnxruntime from the very fusions that may be at fault. None where the difference is gone when looked at.
     """
     low, high = 0, len(graph.nodes)
     if not _differs_at(graph, high, weights, inputs, tolerance):
@@ -231,4 +232,10 @@ def _draws(node: Node) -> bool:
 
 
 def _action(node: Node) -> str:
-    return node.action.name if isinstance(node.action, Op) else str(node.module)
+    match node.action:
+        case Op() as op:
+            return op.name
+        case Loop():
+            return "loop"
+        case _:
+            return str(node.module)
