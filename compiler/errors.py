@@ -328,8 +328,8 @@ class Stale(Diagnostic):
     example = (
         "model M(x: float[N, 4]) -> float[N, 1]:\n    return x -> linear(1)\n\n"
         'data D:\n    source = sklearn("iris")\n    x: float[4] = data\n\n'
-        "train T on D:\n    a = M()\n    b = M()\n    settings:\n        epochs = 1\n    step:\n"
-        "        y = a(x)\n        minimize mean(y) over a\n        minimize mean(y * b(x)) over b\n"
+        "train T on D:\n    a = M()\n    settings:\n        epochs = 1\n    step:\n"
+        "        y = a(x)\n        minimize mean(y) over a\n        minimize mean(y * y) over a\n"
     )
 
 

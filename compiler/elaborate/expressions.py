@@ -403,7 +403,7 @@ def _call(frame: Frame, tree: ast.Call) -> Any:
     if isinstance(tree.function, ast.Name) and tree.function.id in _SPECIAL and tree.function.id not in frame.scope:
         return _SPECIAL[tree.function.id](frame, given, tree.span)
     callee = evaluate(frame, tree.function)
-    if isinstance(callee, Value):
+    if isinstance(callee, Value) and id(callee) in frame.models:
         return vectors.call(frame, callee, given, tree.span)
     callee = _layer(frame, callee, tree.function)
     if not isinstance(callee, Recipe) or tensors or calls.applies_at_once(callee, given):

@@ -8,7 +8,7 @@ from typing import Any
 from dlc.compiler.dim import Dim
 from dlc.compiler.elaborate import calls
 from dlc.compiler.elaborate.frame import Frame
-from dlc.compiler.elaborate.values import Arg, Instance, Part, describe
+from dlc.compiler.elaborate.values import Arg, Instance, Part
 from dlc.compiler.errors import NotALayer, TensorExpected
 from dlc.compiler.graph import Call, Functional, ReadModel, Value, weights_of
 from dlc.compiler.types import DType, Tensor, product
@@ -40,11 +40,8 @@ def vector(frame: Frame, model: Instance | Part, span: Span) -> Value:
 
 def as_vector(frame: Frame, value: Any, other: Any, span: Span) -> Any:
     """An operand, a model among them as its vector where that has a meaning: in training, beside what is one."""
-    if (
-        isinstance(value, Instance | Part)
-        and not frame.owns
-        and (is_tensor(other) or not isinstance(other, str | list))
-    ):
+    computes = isinstance(other, Value | Instance | Part | Dim | float)
+    if isinstance(value, Instance | Part) and not frame.owns and computes:
         return vector(frame, value, span)
     return value
 
@@ -61,10 +58,7 @@ def note(frame: Frame, result: Any, *operands: Any) -> Any:
 
 def call(frame: Frame, weights: Value, given: Sequence[Arg], span: Span) -> Any:
     """Applies a model with the weights of a vector instead of its own."""
-    model = frame.models.get(id(weights))
-    if model is None:
-        problem = f"`{span.text.partition('(')[0]}` is {describe(weights)}, not a layer, so it cannot be called"
-        raise Refusal(NotALayer(problem, span))
+    model = frame.models[id(weights)]
     result = calls.apply(frame, model, given, span)
     node = frame.graph.nodes[-1]
     if not isinstance(node.action, Call) or node.module != model.path:
