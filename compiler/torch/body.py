@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
+from typing import Any
 
-from dlc.compiler.graph import Call, Graph, ModelRef, Node, Operand, ReadWeight, Value
+from dlc.compiler.graph import Call, Graph, Loop, Node, ReadWeight, Value
 from dlc.compiler.op import Op
+from dlc.compiler.torch.bindings import Bindings
 from dlc.compiler.torch.context import Code, Level, TorchContext
-from dlc.compiler.torch.inline import Expression, FileParts, Pending, has_effect, out_of_order, too_much
-from dlc.compiler.torch.names import identifier, unused
+from dlc.compiler.torch.inline import Expression, FileParts, Pending, has_effect
+from dlc.compiler.torch.layout import INDENT
+from dlc.compiler.torch.names import identifier
 from dlc.compiler.torch.reach import Reach
 from dlc.compiler.torch.sizes import Sizes
-from dlc.compiler.types import DType, Scalar
+from dlc.compiler.types import DType, Tensor
 
-_WORD = re.compile(r"(?<![\w.])[^\W\d]\w*")
-
-
-Write = Callable[[Sequence[Code | None]], Code]
 CallWriter = Callable[[Node, Code | None, Sequence[Code], "Body"], Code]
+LoopWriter = Callable[["Body", Node, Loop], None]
 
 
-class Body:
+class Body(Bindings):
     """The statements of one function, in the making.
 
     parameters: the inputs by their names in Python. apart: keep the calls of a list's items in statements of their
-    own. training: the expression that says whether the network is being trained.
+    own. training: the expression that says whether the network is being trained. kept: values that are used besides
+    the outputs.
     """
 
     def __init__(
@@ -35,33 +36,52 @@ class Body:
         parameters: Mapping[str, Value],
         reach: Reach,
         call: CallWriter,
+        loop: LoopWriter,
         files: FileParts,
         *,
         reserved: Iterable[str] = (),
         training: str = "self.training",
         apart: bool = False,
+        kept: Iterable[Value] = (),
     ) -> None:
+        sizes = Sizes({name: value.type for name, value in parameters.items()}, graph.statics)
+        uses = _uses(graph.nodes, (*graph.outputs, *kept))
+        super().__init__(parameters, sizes, reach, uses, reserved)
         self.graph = graph
-        self.statements: list[str] = []
-        self.sizes = Sizes({name: value.type for name, value in parameters.items()}, graph.statics)
-        self.rebound: set[str] = set()
         self.training = training
-        self.uses = Counter(id(value) for node in graph.nodes for value in node.values)
-        self.uses.update(id(value) for value in graph.outputs)
-        self._inputs = dict(parameters)
-        self._reach = reach
         self._call = call
+        self._loop = loop
         self._files = files
-        self._reserved = set(reserved)
         self._apart = apart
-        self._scope: dict[str, Value] = dict(parameters)
-        self._code: dict[int, Code] = {id(value): Code(name) for name, value in parameters.items()}
-        self._pending: dict[int, Pending] = {}
-        self._held: list[str] = []  # texts about to be written, whose names must keep their values until then
+        self._leaving: set[int] = set()
 
-    def words(self) -> set[str]:
-        """Every name that the statements use, and those that they must not."""
-        return set(_WORD.findall("\n".join(self.statements))) | set(self._inputs) | self._reserved
+    def inside(
+        self,
+        nodes: Sequence[Node],
+        outputs: Sequence[Value],
+        inputs: Mapping[str, Value],
+        reserved: Iterable[str],
+        called: Mapping[str, str],
+    ) -> Body:
+        """The body of a loop, for which what is bound so far stays as it is from turn to turn.
+
+        outputs: what a turn leaves. inputs: what it starts with, by the names in Python. reserved: names in use that
+        are no tensor's. called: other names for those that are taken outside.
+        """
+        inner = copy(self)
+        inner.statements = []
+        inner.uses = self.uses + _uses(nodes, outputs)
+        kept = set(self._scope.values()).difference(inputs.values())
+        inner.uses.update(map(id, kept))
+        inner._reserved = self._reserved.union(reserved)
+        inner._width = self._width - len(INDENT)
+        inner._called = self._called | dict(called)
+        inner._leaving = set(map(id, outputs))
+        inner._scope = self._scope | dict(inputs)
+        inner._code = self._code | {id(value): Code(name) for name, value in inputs.items()}
+        inner._pending = {}
+        inner._held = []
+        return inner
 
     # --- nodes ---
 
@@ -69,7 +89,9 @@ class Body:
         """Writes one node; those whose results nobody uses and that do nothing besides are left out."""
         acts = has_effect(node)
         if not acts and not any(self.uses[id(output)] for output in node.outputs):
-            self._release(node.inputs)
+            return
+        if isinstance(node.action, Loop):
+            self._loop(self, node, node.action)
             return
         if isinstance(node.action, ReadWeight):
             assert node.module is not None
@@ -89,33 +111,45 @@ class Body:
 
     def _bind_results(self, place: int, node: Node, found: Expression, listed: bool) -> None:
         used = [output for output in node.outputs if self.uses[id(output)]]
-        if len(used) == 1 and used[0].name is None and self.uses[id(used[0])] == 1 and not listed:
+        if len(used) == 1 and self.uses[id(used[0])] == 1 and not listed and self._can_wait(used[0]):
             text = found.text
             if len(node.outputs) > 1:
                 text = Code(f"{Code.within(text, Level.ATOM)}[{node.outputs.index(used[0])}]")
             pending = Pending(place, used[0], text, found.effects, found.depth)
             self._pending[id(used[0])] = pending
         elif not used:
-            self._flush(found.effects, found.text)
-            self.statements.append(found.text)
+            self.put(found.text, found)
         else:
             self._flush(found.effects, found.text)
             names = self._names(node, found.text)
             self.statements.append(f"{', '.join(names)} = {found.text}")
             for name, output in zip(names, node.outputs, strict=True):
                 if self.uses[id(output)]:
-                    self._bind(name, output)
+                    self.bind(name, output)
+
+    def _can_wait(self, value: Value) -> bool:
+        """Whether a value needs no name where it is made: what a turn leaves has one that may not be free yet."""
+        if value.name is None or id(value) not in self._leaving:
+            return value.name is None
+        name = self._called.get(identifier(value.name), identifier(value.name))
+        held = self._scope.get(name)
+        return held is not None and not self._is_over(name, held)
 
     def _lower(self, node: Node, codes: Sequence[Code | None]) -> Code:
         module = None if node.module is None else self._reach.module(node.module)
         if isinstance(node.action, Call):
             return self._call(node, module, [code for code in codes if code is not None], self)
         assert isinstance(node.action, Op)
+        types = tuple(output.type for output in node.outputs)
+        return node.action.torch(self.context(node.operand_types, types, module or ""), *codes)
+
+    def context(self, inputs: tuple[Any, ...] = (), outputs: tuple[Tensor, ...] = (), module: str = "") -> TorchContext:
+        """What an operation sees at this place."""
         anchor, float_anchor = self._anchors()
-        context = TorchContext(
-            node.operand_types,
-            tuple(output.type for output in node.outputs),
-            module=module or "",
+        return TorchContext(
+            inputs,
+            outputs,
+            module=module,
             sizes=self.sizes.write,
             anchor=anchor,
             float_anchor=float_anchor,
@@ -123,7 +157,6 @@ class Body:
             functions=self._files.functions,
             training=self.training,
         )
-        return node.action.torch(context, *codes)
 
     def _anchors(self) -> tuple[str | None, str | None]:
         """Tensors whose device and whose float type are the model's: an input, or else a weight."""
@@ -133,89 +166,6 @@ class Body:
         anchor = floats[0] if floats else weight
         return anchor or next(iter(self._scope), None), anchor
 
-    # --- expressions ---
-
-    def compose(
-        self,
-        operands: Sequence[Operand],
-        write: Write,
-        effects: tuple[int, ...] = (),
-        *,
-        nests: bool = True,
-        target: str | None = None,
-    ) -> Expression:
-        """An expression over operands, with what waits for them inlined where that changes nothing but the text."""
-        while True:
-            awaited = self._awaited(operands)
-            stand_ins = {id(pending.value): f"__v{number}__" for number, pending in enumerate(awaited)}
-            text = write([self._operand(operand, stand_ins) for operand in operands])
-            placed = sorted(awaited, key=lambda pending: text.find(stand_ins[id(pending.value)]))
-            order = tuple(place for pending in placed for place in pending.effects) + effects
-            depth = max((pending.depth for pending in awaited), default=0) + nests
-            final = text
-            for pending in awaited:
-                final = Code(final.replace(stand_ins[id(pending.value)], pending.text), text.level)
-            misfit = next((p for p in awaited if text.count(stand_ins[id(p.value)]) != 1), None)
-            misfit = misfit or out_of_order(awaited, order, [p for p in self._pending.values() if p not in awaited])
-            if text not in stand_ins.values():
-                misfit = misfit or too_much(awaited, final, depth, target)
-            if misfit is None:
-                for pending in awaited:
-                    del self._pending[id(pending.value)]
-                self._release(operands)
-                return Expression(final, order, depth)
-            self._materialise(misfit)
-
-    def _awaited(self, operands: Sequence[Operand]) -> list[Pending]:
-        return [self._pending[id(operand)] for operand in operands if id(operand) in self._pending]
-
-    def _operand(self, operand: Operand, stand_ins: Mapping[int, str]) -> Code | None:
-        match operand:
-            case Value() if id(operand) in stand_ins:
-                return Code(stand_ins[id(operand)], self._pending[id(operand)].text.level)
-            case Value():
-                return self._code[id(operand)]
-            case ModelRef(path):
-                return self._reach.module(path)
-            case Scalar(value):
-                return TorchContext((), (), sizes=self.sizes.write).literal(value)
-            case None:
-                return None
-
-    # --- names ---
-
-    def _materialise(self, pending: Pending) -> None:
-        """Binds an expression that waits to a name, now."""
-        del self._pending[id(pending.value)]
-        self._flush(pending.effects, pending.text)
-        name = self._temporary(pending.value, pending.text)
-        self.statements.append(f"{name} = {pending.text}")
-        self._bind(name, pending.value)
-
-    def _flush(self, effects: tuple[int, ...], text: str) -> None:
-        """Binds what waits and acts before the last of these effects, which are those of a text about to be written."""
-        self._bind_all(lambda pending: effects[-1:] > pending.effects[:1] > (), text)
-
-    def settle(self, value: Value, name: str) -> None:
-        """Binds a value that waits, now, to a name if it is free."""
-        pending = self._pending.pop(id(value), None)
-        if pending is not None:
-            self._flush(pending.effects, pending.text)
-            free = self._free(identifier(name), pending.text)
-            self.statements.append(f"{free} = {pending.text}")
-            self._bind(free, value)
-
-    def flush_all(self, text: str) -> None:
-        """Binds all that waits: the text about to be written changes weights."""
-        self._bind_all(lambda pending: True, text)
-
-    def _bind_all(self, which: Callable[[Pending], bool], text: str) -> None:
-        self._held.append(text)
-        for pending in list(self._pending.values()):
-            if which(pending) and id(pending.value) in self._pending:
-                self._materialise(pending)
-        self._held.pop()
-
     def _names(self, node: Node, text: str) -> list[str]:
         names: list[str] = []
         called = node.action.graph.output_names if isinstance(node.action, Call) else ()
@@ -223,62 +173,12 @@ class Body:
             if not self.uses[id(output)]:
                 names.append("_")
             elif output.name is not None:
-                names.append(self._free(identifier(output.name), text, names))
+                names.append(self.free(identifier(output.name), text, names))
             elif len(called) > 1:
-                names.append(self._free(identifier(called[place]), text, names))
+                names.append(self.free(identifier(called[place]), text, names))
             else:
                 names.append(self._temporary(output, text, names))
         return names
-
-    def _temporary(self, value: Value, text: str, others: Sequence[str] = ()) -> str:
-        """A name for a value that has none in the spec: that of what it is made from, if it is as short as that."""
-        for word in dict.fromkeys(_WORD.findall(text)):
-            held = self._scope.get(word)
-            if held is not None and len(word) == 1 and word not in others and self._replaces(value, held, word):
-                return word
-        return self._next_free("h", others, separator="")
-
-    def _replaces(self, value: Value, held: Value, name: str) -> bool:
-        """Whether a name may pass from one value to another that is alike."""
-        return self._is_over(name, held) and not self._mentioning(name) and held.type.dtype is value.type.dtype
-
-    def _is_over(self, name: str, held: Value) -> bool:
-        """Whether nothing that is written from now on reads this value by its name, but what waits."""
-        return not self.uses[id(held)] and not any(name in _WORD.findall(text) for text in self._held)
-
-    def _mentioning(self, name: str) -> list[Pending]:
-        return [pending for pending in self._pending.values() if name in _WORD.findall(pending.text)]
-
-    def _free(self, name: str, text: str, others: Sequence[str] = ()) -> str:
-        """The name for what the text gives, if its value so far is not used any more, or the next that is free.
-
-        What waits and mentions the name is bound before, unless that would change the order of effects.
-        """
-        held = self._scope.get(name)
-        mentioning = self._mentioning(name)
-        acting = any(pending.effects for pending in mentioning)
-        if held is not None and name not in others and not acting and self._is_over(name, held):
-            self._bind_all(lambda pending: pending in mentioning, f"{name} = {text}")
-            return name
-        return self._next_free(name, others)
-
-    def _next_free(self, name: str, others: Sequence[str], separator: str = "_") -> str:
-        held = self._scope.get(name)
-        if held is not None and name not in others and self._is_over(name, held) and not self._mentioning(name):
-            return name
-        return unused(name, {*self._scope, *self._reserved, *others}, separator)
-
-    def _bind(self, name: str, value: Value) -> None:
-        if name in self._inputs:
-            self.rebound.add(name)
-        self._scope.pop(name, None)
-        self._scope[name] = value
-        self._code[id(value)] = Code(name)
-
-    def _release(self, operands: Iterable[Operand]) -> None:
-        for operand in operands:
-            if isinstance(operand, Value):
-                self.uses[id(operand)] -= 1
 
     # --- results ---
 
@@ -288,3 +188,12 @@ class Body:
         found = self.compose(outputs, lambda codes: Code(", ".join(str(code) for code in codes)), nests=False)
         self.statements.append(f"return {found.text}")
         return "Tensor" if len(outputs) == 1 else f"tuple[{', '.join(['Tensor'] * len(outputs))}]"
+
+
+def _uses(nodes: Sequence[Node], outputs: Iterable[Value]) -> Counter[int]:
+    """How often each value is used on the way to the outputs, or to what acts, by the values' ids."""
+    uses = Counter(map(id, outputs))
+    for node in reversed(nodes):
+        if has_effect(node) or any(uses[id(output)] for output in node.outputs):
+            uses.update(map(id, node.values))
+    return uses

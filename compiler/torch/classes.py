@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
-from dlc.compiler.calls import called, callees_first
+from dlc.compiler.calls import called, callees_first, every_node
 from dlc.compiler.dim import Dim
 from dlc.compiler.graph import (
     BlockModule,
@@ -23,10 +23,11 @@ from dlc.compiler.torch.body import Body
 from dlc.compiler.torch.context import Code, Level, TorchContext, quoted
 from dlc.compiler.torch.draft import Draft, listing, own_reference, reference
 from dlc.compiler.torch.inline import FileParts
-from dlc.compiler.torch.loops import rolled
+from dlc.compiler.torch.loops import write_loop
 from dlc.compiler.torch.merge import Merger, merge
 from dlc.compiler.torch.names import identifier, unused
 from dlc.compiler.torch.reach import Reach, member
+from dlc.compiler.torch.rolling import rolled
 from dlc.compiler.types import DType
 from dlc.compiler.weights import OpenWeight
 
@@ -36,7 +37,7 @@ Form = tuple[Graph, bool]
 _NEGATED = {"==": "!=", "!=": "==", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 
 
-class TwoForms(Exception):  # noqa: N818
+class TwoForms(Exception):
     """One instance of a block is applied to inputs of two kinds, and the block's code is not the same for both.
 
     path: the instance's, seen from the block `block`.
@@ -75,7 +76,7 @@ class Drafting:
         borrowed = dict(zip(graph.borrowed, names[len(inputs) :], strict=True))
         reach = Reach(graph, borrowed, aliases, own=is_class)
         draft.trains = not is_class and _asks_for_training(graph, self.drafts)
-        choices = [False, True] if any(_listed(node, reach) for node in graph.nodes) else [False]
+        choices = [False, True] if any(_listed(node, reach) for node in every_node(graph)) else [False]
         written = [self._forward(draft, inputs, reach, apart) for apart in choices]
         statements, passed = min(written, key=lambda choice: "\n".join(choice[0]).count("\n"))
         draft.body = statements
@@ -119,7 +120,17 @@ class Drafting:
         parameters = dict(zip(inputs, graph.inputs.values(), strict=True))
         training = "self.training" if draft.is_class else "training"
         reserved = [*reach.names(), *([] if draft.is_class else ["training"])]
-        body = Body(graph, parameters, reach, self.call, self.files, reserved=reserved, training=training, apart=apart)
+        body = Body(
+            graph,
+            parameters,
+            reach,
+            self.call,
+            write_loop,
+            self.files,
+            reserved=reserved,
+            training=training,
+            apart=apart,
+        )
         body.statements += _checks(graph.checks, body)
         for place, node in enumerate(graph.nodes):
             body.run(place, node)
@@ -222,7 +233,7 @@ def _listed(node: Node, reach: Reach) -> bool:
 
 def _asks_for_training(graph: Graph, drafts: Mapping[Form, Draft]) -> bool:
     """Whether a function behaves otherwise in training."""
-    for node in graph.nodes:
+    for node in every_node(graph):
         if isinstance(node.action, Op) and node.action.stateful:
             return True
         if isinstance(node.action, Call):
@@ -242,7 +253,7 @@ def forms(roots: Iterable[Form]) -> dict[Form, None]:
             continue
         found[form] = None
         graph, is_class = form
-        for node in graph.nodes:
+        for node in every_node(graph):
             if isinstance(node.action, Call):
                 instance = node.module is not None and (is_class or node.module.partition(".")[0] in graph.borrowed)
                 pending.append((node.action.graph, instance))

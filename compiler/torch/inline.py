@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from dlc.compiler.graph import Call, Node, Value
+from dlc.compiler.graph import Call, Loop, Node, Value
 from dlc.compiler.op import Op
 from dlc.compiler.torch.context import Code
-from dlc.compiler.torch.draft import ITEM, WIDTH
+from dlc.compiler.torch.draft import ITEM
 
 NESTING = 3  # calls within calls; one more where the whole is short
 SHORT = 48
@@ -47,7 +47,9 @@ def has_effect(node: Node) -> bool:
     """Whether a node draws random numbers or updates statistics, so that the order of such nodes matters."""
     if isinstance(node.action, Op):
         return node.action.random or node.action.stateful
-    return isinstance(node.action, Call) and any(has_effect(inner) for inner in node.action.graph.nodes)
+    inside = node.action.graph if isinstance(node.action, Call) else None
+    inside = node.action.body if isinstance(node.action, Loop) else inside
+    return inside is not None and any(map(has_effect, inside.nodes))
 
 
 def out_of_order(awaited: Sequence[Pending], order: tuple[int, ...], others: Sequence[Pending]) -> Pending | None:
@@ -62,15 +64,15 @@ def out_of_order(awaited: Sequence[Pending], order: tuple[int, ...], others: Seq
     return acting[0] if between or list(order) != sorted(order) else None
 
 
-def too_much(awaited: Sequence[Pending], text: str, depth: int, target: str | None) -> Pending | None:
-    """The operand to be bound where an expression becomes hard to read."""
-    wide = next((pending for pending in awaited if len(_written(pending.text)) > WIDTH), None)
+def too_much(awaited: Sequence[Pending], text: str, depth: int, target: str | None, width: int) -> Pending | None:
+    """The operand to be bound where an expression becomes hard to read. width: what a statement may take up."""
+    wide = next((pending for pending in awaited if len(_written(pending.text)) > width), None)
     if wide is not None or not awaited or len(awaited) >= BRANCHES:
         return wide
     length = len(_written(text))
     if depth > NESTING + (length <= SHORT):
         return max(awaited, key=lambda pending: pending.depth)
-    if length + len(f"{target} = " if target else "return ") > WIDTH:
+    if length + len(f"{target} = " if target else "return ") > width:
         return max(awaited, key=lambda pending: len(pending.text))
     return None
 

@@ -29,7 +29,7 @@ def _split(text: str, indent: str) -> list[str]:
     head = re.match(r"(?:return |[\w., *]+ = )?", text)
     assert head is not None
     expression = text[head.end() :]
-    if not text.startswith("def "):
+    if not text.startswith(("def ", "for ")):
         parts = _at_operators(expression)
         parts = parts if len(parts) > 1 else _at_methods(expression)
         if len(parts) > 1:

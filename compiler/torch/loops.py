@@ -1,127 +1,186 @@
-"""Finds statements that repeat themselves over the items of a list, and writes them as a loop."""
+"""Loops at run time, as a person writes them: names that each turn binds again, lists that results go to."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from dlc.compiler.torch.draft import ITEM, item
+from dlc.compiler.graph import Graph, Loop, Node, Operand, Value
+from dlc.compiler.ops.indexing import Index
+from dlc.compiler.ops.making import Arange
+from dlc.compiler.ops.operators import Add, Divide, Multiply, Subtract
+from dlc.compiler.torch.body import Body
+from dlc.compiler.torch.context import Code
 from dlc.compiler.torch.layout import INDENT
-from dlc.compiler.torch.names import singular, unused
-
-_ITEM = re.compile("([^\\W\\d](?:[\\w.]|\ue000\\d+/\\d+\ue001)*)" + ITEM.pattern)
-_WORD = re.compile(r"(?<![\w.])[^\W\d]\w*")
+from dlc.compiler.torch.names import identifier
+from dlc.compiler.torch.rolling import rolled
 
 
-def rolled(statements: Sequence[str], taken: Collection[str]) -> list[str]:
-    """The statements with every exact repetition over the items of a list as a `for`, inner lists first.
+@dataclass(frozen=True, slots=True)
+class _Collected:
+    """A value of every turn, the list that it goes to, and the loop's result."""
 
-    taken: the names that are in use, which a loop's variable must not be.
+    name: str
+    value: Value
+    result: Value
+
+
+@dataclass(slots=True)
+class _Names:
+    """The names in Python of what is carried, of what the loop goes through, and of the lists.
+
+    counts: the loop goes through Python's own ints.
     """
-    found = list(statements)
-    nesting = max((len(ITEM.findall(name)) for text in found for name in _lists(text)), default=0)
-    for depth in range(nesting, -1, -1):
-        while (shorter := _roll_one(found, depth, taken)) is not None:
-            found = shorter
-    return found
+
+    carried: list[str] = field(default_factory=list[str])
+    targets: list[str] = field(default_factory=list[str])
+    lists: list[str] = field(default_factory=list[str])
+    counts: bool = False
+
+    def all(self) -> list[str]:
+        return [*self.carried, *self.targets, *self.lists]
 
 
-def _roll_one(statements: list[str], depth: int, taken: Collection[str]) -> list[str] | None:
-    for first, second in _neighbours(statements):
-        length = second - first
-        for start in range(max(0, first - length + 1), first + 1):
-            loop = _loop_at(statements, start, length, depth, taken)
-            if loop is not None:
-                written, end = loop
-                return [*statements[:start], *written, *statements[end:]]
-    return None
+def write_loop(body: Body, node: Node, loop: Loop) -> None:
+    """Writes the first values of what is carried, the loop, and the stacking of what is collected."""
+    sequences = node.inputs[: loop.sequences]
+    firsts = node.inputs[loop.sequences : loop.sequences + loop.carried]
+    body.flush_all(but=(*sequences, *firsts))
+    names = _Names()
+    _start(body, loop, firsts, names)
+    head = _head(body, loop, sequences, names)
+    collected = _lists(body, node, loop, names)
+    turn = _turn(body, loop, names, collected)
+    if turn:
+        body.statements.append("\n".join([head, *(INDENT + line for line in "\n".join(turn).split("\n"))]))
+    body.release(node.inputs[loop.sequences + loop.carried :])
+    body.forget(names.targets)
+    for name, result in zip(names.carried, node.outputs, strict=False):
+        body.bind(name, result)
+    for one in collected:
+        axis = min(loop.axis, one.value.type.rank)
+        text = f"torch.stack({one.name}{f', dim={axis}' if axis else ''})"
+        name = body.free(identifier(one.result.name or one.name), text)
+        body.statements.append(f"{name} = {text}")
+        body.bind(name, one.result)
 
 
-def _neighbours(statements: Sequence[str]) -> list[tuple[int, int]]:
-    """The places of statements that use the first item of a list, each with that which then first uses the second."""
-    opened: dict[str, int] = {}
-    found: dict[tuple[int, int], None] = {}
-    for place, text in enumerate(statements):
-        for use in _ITEM.finditer(text):
-            if use.group(2) == "0":
-                opened.setdefault(use.group(1), place)
-            elif use.group(2) == "1" and opened.get(use.group(1), place) < place:
-                found[opened.pop(use.group(1)), place] = None
-    return sorted(found)
+def _start(body: Body, loop: Loop, firsts: Sequence[Operand], names: _Names) -> None:
+    """Binds what is carried to its first values, those last that are there under their names already."""
+    wanted = [identifier(name) for name in loop.body.output_names[: loop.carried]]
+    chosen: dict[int, str] = {}
+    for place in sorted(range(loop.carried), key=lambda place: body.holds(wanted[place], firsts[place])):
+        name, first = wanted[place], firsts[place]
+        if body.holds(name, first) and body.uses[id(first)] == 1:
+            body.release([first])
+        else:
+            found = body.compose([first], lambda codes: codes[0] or Code(""), nests=False, target=name)
+            name = body.free(name, found.text, list(chosen.values()))
+            body.put(f"{name} = {found.text}", found)
+        chosen[place] = name
+        body.bind(name, _carried_in(loop)[place])
+    names.carried = [chosen[place] for place in range(loop.carried)]
 
 
-def _loop_at(
-    statements: list[str], start: int, length: int, depth: int, taken: Collection[str]
-) -> tuple[list[str], int] | None:
-    """A loop whose turns are `length` statements each, from `start` on, and where it ends."""
-
-    def turn(number: int) -> str:
-        at = start + number * length
-        return "\n".join(statements[at : at + length])
-
-    lists = {name: count for name, count in _lists(turn(0)).items() if len(ITEM.findall(name)) == depth}
-    pattern = _abstract(turn(1), lists, 1) if lists else None
-    if pattern is None:
-        return None
-    first = _abstract(turn(0), lists, 0)
-    before = [] if first == pattern else _carried(first, pattern)
-    if before is None:
-        return None
-    turns = 2
-    while start + (turns + 1) * length <= len(statements) and _abstract(turn(turns), lists, turns) == pattern:
-        turns += 1
-    return [*before, _loop(pattern, lists, turns, taken)], start + turns * length
+def _carried_in(loop: Loop) -> list[Value]:
+    """What a turn starts with of what is carried."""
+    inputs = list(loop.body.inputs.values())
+    return inputs[len(inputs) - loop.carried :]
 
 
-def _lists(text: str) -> dict[str, int]:
-    """The lists whose first items a turn uses, each with the number of its items."""
-    return {found.group(1): int(found.group(3)) for found in _ITEM.finditer(text) if found.group(2) == "0"}
+def _walked(loop: Loop) -> dict[str, Value]:
+    """The index, or the slices of the sequences, that a turn has."""
+    inputs = list(loop.body.inputs.items())
+    return dict(inputs[: len(inputs) - loop.carried])
 
 
-def _abstract(text: str, lists: dict[str, int], place: int) -> str | None:
-    """A turn with a stand-in for the item at this place of each list; none if it does not use them all."""
-    for number, (name, count) in enumerate(lists.items()):
-        here = name + item(place, count)
-        if here not in text:
-            return None
-        text = text.replace(here, f"__i{number}__")
-    return text
+# --- the head ---------------------------------------------------------------------------------------------------
 
 
-def _carried(first: str | None, pattern: str) -> list[str] | None:
-    """What is to be bound before the loop so that its first turn is like the others: one name to another."""
-    if first is None:
-        return None
-    here, there = _WORD.findall(first), _WORD.findall(pattern)
-    differing = {pair for pair in zip(here, there, strict=False) if pair[0] != pair[1]}
-    if len(here) != len(there) or len(differing) != 1:
-        return None
-    ((old, new),) = differing
-    if any(old in _WORD.findall(line.partition(" = ")[0]) for line in first.split("\n") if " = " in line):
-        return None
-    same = _WORD.sub(lambda word: new if word.group() == old else word.group(), first) == pattern
-    return [f"{new} = {old}"] if same and not _reads_first(first, new) else None
+def _head(body: Body, loop: Loop, sequences: Sequence[Operand], names: _Names) -> str:
+    """The line that the loop starts with. What a turn does not use is called `_`."""
+
+    def over(codes: Sequence[Code | None]) -> Code:
+        context = body.context()
+        walked = [context.method(code or "", "unbind", loop.axis) if loop.axis else code for code in codes]
+        return Code(f"zip({', '.join(map(str, walked))}, strict=True)" if len(walked) > 1 else str(walked[0]))
+
+    if sequences:
+        text = body.compose(sequences, over).text
+    else:
+        names.counts = all(_is_number(value, loop.body) for value in _walked(loop).values())
+        text = _range(body, loop, names.counts)
+    for name, value in _walked(loop).items():
+        used = _is_used(value, loop.body)
+        names.targets.append(body.free(identifier(name), text, names.all()) if used else "_")
+    return f"for {', '.join(names.targets) or '_'} in {text}:"
 
 
-def _reads_first(turn: str, name: str) -> bool:
-    """Whether a turn reads a name before it binds it."""
-    for line in turn.split("\n"):
-        targets, bound, value = line.partition(" = ")
-        if name in _WORD.findall(value if bound else line):
-            return True
-        if bound and name in _WORD.findall(targets):
+def _range(body: Body, loop: Loop, counts: bool) -> Code:
+    start, stop, step = loop.start, loop.stop, loop.step
+    ends = [stop] if start == 0 and step == 1 else [start, stop]
+    if counts:
+        return body.context().call("range", *ends, *([step] if step != 1 else []))
+    return Arange(**dict(zip("ab", ends, strict=False)), step=step).torch(body.context())
+
+
+def _is_used(value: Value, graph: Graph) -> bool:
+    return any(value is operand for node in graph.nodes for operand in node.values) or value in graph.outputs
+
+
+def _is_number(index: Value, graph: Graph) -> bool:
+    """Whether a loop's index may be one of Python's ints: all that it does is to pick elements, or to meet a tensor."""
+    if index in graph.outputs:
+        return False
+    for node in graph.nodes:
+        places = [place for place, operand in enumerate(node.inputs) if operand is index]
+        match node.action:
+            case Index():
+                fits = 0 not in places
+            case Add() | Subtract() | Multiply() | Divide():
+                fits = len(places) < 2 and all(isinstance(operand, Value) for operand in node.inputs)
+            case Loop() as loop:
+                fits = all(place >= loop.sequences + loop.carried for place in places) and _is_number(index, loop.body)
+            case _:
+                fits = False
+        if places and not fits:
             return False
-    return False
+    return True
 
 
-def _loop(pattern: str, lists: dict[str, int], turns: int, taken: Collection[str]) -> str:
-    names: list[str] = []
-    iterated: list[str] = []
-    for number, (name, count) in enumerate(lists.items()):
-        last = "" if name.endswith("\ue001") else name.rpartition(".")[2]
-        names.append(unused(singular(last), {*taken, *_WORD.findall(pattern), *names}, "_"))
-        pattern = pattern.replace(f"__i{number}__", names[-1])
-        iterated.append(name if turns == count else f"{name}[:{turns}]")
-    over = iterated[0] if len(lists) == 1 else f"zip({', '.join(iterated)}, strict=True)"
-    body = "\n".join(INDENT + line for line in pattern.split("\n"))
-    return f"for {', '.join(names)} in {over}:\n{body}"
+# --- a turn -----------------------------------------------------------------------------------------------------
+
+
+def _lists(body: Body, node: Node, loop: Loop, names: _Names) -> list[_Collected]:
+    """Makes a list for each value that is collected and used."""
+    collected: list[_Collected] = []
+    for value, result in zip(loop.body.outputs[loop.carried :], node.outputs[loop.carried :], strict=True):
+        if body.uses[id(result)]:
+            assert result.name is not None
+            collected.append(_Collected(body.free(identifier(result.name), "", names.all()), value, result))
+            names.lists.append(collected[-1].name)
+            body.forget([collected[-1].name])
+            body.statements.append(f"{collected[-1].name} = []")
+    return collected
+
+
+def _turn(body: Body, loop: Loop, names: _Names, collected: Sequence[_Collected]) -> list[str]:
+    """The statements of a turn, which leaves what is carried under the names that the next one finds it by."""
+    after = loop.body.outputs[: loop.carried]
+    outputs = [*after, *(one.value for one in collected)]
+    walked = {name: value for name, value in zip(names.targets, _walked(loop).values(), strict=True) if name != "_"}
+    inputs = dict(zip(names.carried, _carried_in(loop), strict=True)) | ({} if names.counts else walked)
+    called = dict(zip(map(identifier, loop.body.output_names), names.carried, strict=False))
+    inner = body.inside(loop.body.nodes, outputs, inputs, names.all(), called)
+    for name, value in walked.items():
+        inner.write_as(value, Code(name))
+    for place, node in enumerate(loop.body.nodes):
+        inner.run(place, node)
+    for one in collected:
+        found = inner.compose([one.value], lambda codes, one=one: Code(f"{one.name}.append({codes[0]})"), nests=False)
+        inner.put(found.text, found)
+    due = {name: value for name, value in zip(names.carried, after, strict=True) if not inner.holds(name, value)}
+    if due:
+        found = inner.compose(list(due.values()), lambda codes: Code(", ".join(map(str, codes))), nests=False)
+        inner.put(f"{', '.join(due)} = {found.text}", found)
+    return rolled(inner.statements, inner.words())

@@ -9,10 +9,11 @@ from dlc.compiler.program import Effect, Minimize, TrainSpec
 from dlc.compiler.torch.body import Body
 from dlc.compiler.torch.classes import Drafting, initialised
 from dlc.compiler.torch.context import Code, TorchContext
-from dlc.compiler.torch.loops import rolled
+from dlc.compiler.torch.loops import write_loop
 from dlc.compiler.torch.merge import Merged, Merger
 from dlc.compiler.torch.names import identifier
 from dlc.compiler.torch.reach import Reach
+from dlc.compiler.torch.rolling import rolled
 
 
 def build(train: TrainSpec, drafting: Drafting, merged: Merger) -> Merged:
@@ -36,7 +37,10 @@ def step_function(train: TrainSpec, drafting: Drafting, merged: Merger) -> Merge
     reach = Reach(graph, instances, {}, own=False)
     training = f"{next(iter(instances.values()))}.training" if instances else "True"
     reserved = [*instances.values(), "minimize"]
-    body = Body(graph, inputs, reach, drafting.call, drafting.files, reserved=reserved, training=training)
+    kept = [effect.value for _, effect in train.step.effects]
+    body = Body(
+        graph, inputs, reach, drafting.call, write_loop, drafting.files, reserved=reserved, training=training, kept=kept
+    )
     _write(train, body, reach)
     statements, _ = body.sizes.settle(body.statements, body.words(), body.rebound)
     parameters = [
@@ -50,7 +54,6 @@ def step_function(train: TrainSpec, drafting: Drafting, merged: Merger) -> Merge
 
 def _write(train: TrainSpec, body: Body, reach: Reach) -> None:
     graph, effects = train.step.graph, train.step.effects
-    body.uses.update(id(effect.value) for _, effect in effects)
     last = max((place for place, (_, effect) in enumerate(effects) if isinstance(effect, Minimize)), default=-1)
     due = list(enumerate(effects))
     for place in range(len(graph.nodes) + 1):
