@@ -13,12 +13,12 @@ from dlc.compiler.torch.classes import Drafting, TwoForms, blocks, forms
 from dlc.compiler.torch.inline import FileParts
 from dlc.compiler.torch.layout import INDENT, LIMIT, lines
 from dlc.compiler.torch.merge import Merged, function
-from dlc.compiler.torch.names import identifier
+from dlc.compiler.torch.names import identifier, unused
 from dlc.compiler.torch.training import build, step_function
 from dlc.compiler.weights import OpenWeight
 from dlc.grammar.source import Span
 
-__all__ = ["OpenWeight", "TwoForms", "emit_fields", "emit_graph", "emit_training"]
+__all__ = ["OpenWeight", "TwoForms", "emit_fields", "emit_graph", "emit_training", "field_functions"]
 
 
 def emit_graph(graph: Graph) -> str:
@@ -53,15 +53,27 @@ def emit_training(train: TrainSpec) -> str:
 
 
 def emit_fields(data: DataSpec) -> str:
-    """A Python file with a function for each field, from the columns of one example to the field of that example."""
+    """A Python file with a function for each field, from what its graph reads of one example to the field of that
+    example, and one for each statistic, to what it is fitted to. `field_functions` tells their names."""
     files = FileParts()
     drafting = Drafting(files)
-    drafting.add_all([form for field in data.fields.values() for form in forms([(field.graph, False)])])
-    fields = {field.graph: name for name, field in data.fields.items()}
-    merged = drafting.merged(taken=fields.values(), apart=fields)
-    drafts = [drafting.drafts[field.graph, False] for field in data.fields.values()]
-    functions = [function(identifier(fields[draft.graph]), draft, merged) for draft in drafts]
+    named = field_functions(data)
+    drafting.add_all([form for graph in named for form in forms([(graph, False)])])
+    merged = drafting.merged(taken=named.values(), apart=named)
+    functions = [function(name, drafting.drafts[graph, False], merged) for graph, name in named.items()]
     return write_file(data.name, data.span, files, [definition(unit) for unit in (*merged.units, *functions)])
+
+
+def field_functions(data: DataSpec) -> dict[Graph, str]:
+    """The name of the function that `emit_fields` writes for each graph of a `data` block, statistics' graphs first."""
+    taken = {identifier(name) for name in data.fields}
+    named: dict[Graph, str] = {}
+    for field in data.fields.values():
+        for statistic in field.statistics:
+            named[statistic.graph] = unused(identifier(f"{statistic.name}_fitted"), taken, "_")
+            taken.add(named[statistic.graph])
+        named[field.graph] = identifier(field.name)
+    return named
 
 
 def write_file(name: str, span: Span, files: FileParts, definitions: list[str]) -> str:
