@@ -340,8 +340,9 @@ def standardize(frame: Frame, given: Sequence[Arg], span: Span) -> Value:
     if not x.type.dtype.is_float:
         x = frame.apply(operations()["cast"](type="float"), [x], span, {})
         assert isinstance(x, Value)
-    taken = len(frame.fits)
-    name = frame.graph.name if not taken else f"{frame.graph.name}_{taken + 1}"
+    number, name = 1, frame.graph.name
+    while f"{name}_mean" in frame.graph.inputs or f"{name}_std" in frame.graph.inputs:
+        number, name = number + 1, f"{frame.graph.name}_{number + 1}"
     frame.fits.append((name, x))
     result: Any = x
     for op, part in (("subtract", "mean"), ("divide", "std")):

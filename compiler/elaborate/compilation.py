@@ -161,7 +161,7 @@ class Compilation:
         key = (
             id(block),
             tuple((name, passed.type) for name, passed in tensors.items()),
-            tuple((name, freeze(argument.value)) for name, argument in sorted(statics.items())),
+            tuple(sorted((_plain_defaults(block.tree) | _frozen(statics)).items())),
         )
         if key in self._open:
             raise Refusal(
@@ -275,6 +275,21 @@ def _can_be_open(parameter: ast.Parameter) -> bool:
     if parameter.default is not None or parameter.type is None:
         return parameter.default is not None
     return parameter.type.dims is not None or parameter.type.name.id == "int"
+
+
+def _frozen(statics: Mapping[str, Arg]) -> dict[str, Any]:
+    return {name: freeze(argument.value) for name, argument in statics.items()}
+
+
+def _plain_defaults(tree: ast.Block) -> dict[str, Any]:
+    """Defaults that are literals, frozen: a call that leaves one out has the signature of one that gives it."""
+    defaults: dict[str, Any] = {}
+    for parameter in tree.parameters:
+        if isinstance(parameter.default, ast.Literal):
+            value = parameter.default.value
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            defaults[parameter.name.id] = freeze(Dim.of(value) if whole else value)
+    return defaults
 
 
 class _Refined(Exception):
