@@ -11,7 +11,7 @@ class NoOnnxOperator(Diagnostic):
     """
 
     code = "DL7001"
-    example = "model M(x: float[N, 4, 4]) -> float[N, 4, 4]:\n    return x -> inverse\n"
+    example = "model M(x: float[N, 4, 4]) -> float[N, 4, 4]:\n    return x -> cholesky\n"
 
 
 class OpenSize(Diagnostic):
