@@ -50,6 +50,11 @@ class Attention(Op):
         Example("N T 4", "N T 4", "N T 4", causal=True, dropout=0.1, gives="N T 4"),
     )
 
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**values)
+        if self.dropout:
+            object.__setattr__(self, "stateful", True)
+
     def infer(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
         for name, operand in (("q", q), ("k", k), ("v", v)):
             require_float(name, operand)

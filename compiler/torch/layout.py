@@ -23,17 +23,22 @@ def lines(statement: str, depth: int) -> list[str]:
     return laid
 
 
-def _split(text: str, indent: str) -> list[str]:
+def _split(text: str, indent: str, within: bool = False) -> list[str]:
+    """A statement, or a part of one that stands within brackets: there an expression breaks as it is."""
     if len(indent) + len(text) <= LIMIT:
         return [indent + text] if text else [""]
     head = re.match(r"(?:return |[\w., *]+ = )?", text)
     assert head is not None
     expression = text[head.end() :]
+    if head.group() and len(_at_commas(expression)) > 1:
+        return [f"{indent}{head.group()}(", *_inside(expression, indent + INDENT), f"{indent})"]
     if not text.startswith(("def ", "for ")):
         parts = _at_operators(expression)
         parts = parts if len(parts) > 1 else _at_methods(expression)
         if len(parts) > 1:
-            inner = [line for part in parts for line in _split(part, indent + INDENT)]
+            if within:
+                return [line for part in parts for line in _split(part, indent, within)]
+            inner = [line for part in parts for line in _split(part, indent + INDENT, within=True)]
             return [f"{indent}{head.group()}(", *inner, f"{indent})"]
     bracket = _bracket(text, indent)
     if bracket is None:
@@ -51,10 +56,10 @@ def _inside(body: str, indent: str) -> list[str]:
     clauses = _at_words(body, ("for",))
     if len(clauses) > 1 or (len(items) == 1 and not body.endswith(",")):
         parts = clauses if len(clauses) > 1 else _at_operators(body)
-        return [line for part in parts for line in _split(part, indent)]
+        return [line for part in parts for line in _split(part, indent, within=True)]
     laid: list[str] = []
     for item in items:
-        *before, last = _split(item, indent)
+        *before, last = _split(item, indent, within=True)
         laid += [*before, f"{last},"]
     return laid
 

@@ -20,6 +20,8 @@ LONG = [
     f"q, k, v = self.linear({NAME}).unflatten(2, (3, 8, 32)).permute(2, 0, 3, 1, 4).unbind({NAME}, {NAME})",
     f'return {{"accuracy": ({NAME}.argmax(-1) == {NAME}).float().mean(), "loss": F.cross_entropy({NAME}, {NAME})}}',
     f"self.layers = nn.ModuleList([Layer({NAME}, {NAME}, {NAME}, {NAME}) for _ in range({NAME})])",
+    f"return {NAME} + 2.0 * torch.randn({NAME}), torch.full(({NAME},), 3), torch.ones({NAME}, {NAME}).tril(), {NAME}",
+    f"a, b = {NAME} + 2.0 * torch.randn({NAME}) - torch.exp({NAME} * {NAME} + {NAME}) * {NAME} + {NAME}, {NAME}",
 ]
 
 
