@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from dlc.compiler.checked import Checked
 from dlc.compiler.dim import Dim
 from dlc.compiler.elaborate import reports, static
+from dlc.compiler.elaborate.borrowing import holds_instance
 from dlc.compiler.elaborate.elsewhere import parameter_here
 from dlc.compiler.elaborate.frame import Frame, fix, model_ref, owns_weights
 from dlc.compiler.elaborate.values import (
@@ -378,6 +379,11 @@ def _compose(frame: Frame, layer: Composition, given: Sequence[Arg]) -> Any:
             inner = apply(frame, layer.stages[0], given, layer.stages[0].span)
             spans = {"x": given[0].span, "y": layer.span}
             return frame.apply(operations()["add"](), [given[0].value, inner], layer.span, spans)
+        case "repeat" if frame.owns and not holds_instance(layer):
+            path = frame.claim("repeat")
+            instance = Instance(layer, path, frame, layer.span)
+            frame.fill(path, instance)
+            return apply(frame, instance, given, layer.span)
         case _:
             arguments = list(given)
             for stage in layer.stages:

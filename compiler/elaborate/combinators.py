@@ -48,7 +48,7 @@ def _repeat(given: Sequence[Arg], span: Span) -> Composition:
     count = static.whole(given[0].value, given[0].span)
     if not 0 <= count <= MAX_REPEATS:
         raise Refusal(LimitReached(f"a layer is repeated 0 to {MAX_REPEATS:,} times, not {count:,}", given[0].span))
-    return Composition(_layers("repeat", given[1:]) * count, span)
+    return Composition(_layers("repeat", given[1:]) * count, span, kind="repeat")
 
 
 COMBINATORS: dict[str, Callable[[Sequence[Arg], Span], Composition]] = {

@@ -7,13 +7,14 @@ from dataclasses import replace
 from math import gcd
 from typing import Any
 
-from dlc.compiler.dim import Dim, Symbol
+from dlc.compiler.dim import Dim, DimOverflow, Symbol
 from dlc.compiler.elaborate import calls, statements
-from dlc.compiler.elaborate.borrowing import Borrowing
+from dlc.compiler.elaborate.borrowing import Borrowing, holds_instance
 from dlc.compiler.elaborate.frame import Frame, model_ref
 from dlc.compiler.elaborate.loader import Loader
 from dlc.compiler.elaborate.overrides import Overrides
 from dlc.compiler.elaborate.parameters import Parameters, Passed, bind_results
+from dlc.compiler.elaborate.repeating import apply_repeated
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.values import (
     Arg,
@@ -25,7 +26,7 @@ from dlc.compiler.elaborate.values import (
     describe,
     freeze,
 )
-from dlc.compiler.errors import LimitReached, NoReturn, TensorExpected
+from dlc.compiler.errors import LimitReached, NoReturn, OutOfRange, TensorExpected
 from dlc.compiler.graph import BlockModule, Check, Graph, Value
 from dlc.compiler.types import Tensor
 from dlc.grammar import ast
@@ -73,6 +74,9 @@ class Compilation:
                     checks[refined.whole] = replace(refined.check, message=first.message, span=first.span)
         except Refusal as refusal:
             self.sink.extend(refusal.diagnostics)
+            return None
+        except DimOverflow as error:
+            self.sink.add(OutOfRange(str(error), block.tree.name.span))
             return None
         finally:
             outer.extend(self.sink)
@@ -231,6 +235,8 @@ class Compilation:
         """Applies a composition that has a name: a block of its own, named after it."""
         layer = instance.layer
         assert isinstance(layer, Composition)
+        if layer.kind == "repeat" and not holds_instance(layer):
+            return apply_repeated(frame, instance, layer, given, span)
         spread = [single for argument in given for single in calls.spread(argument)]
         values: list[Value] = []
         for argument in spread:

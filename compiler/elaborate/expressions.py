@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from dlc.compiler.dim import Dim
+from dlc.compiler.dim import Dim, DimOverflow
 from dlc.compiler.elaborate import calls, lookup, static, vectors
 from dlc.compiler.elaborate.combinators import COMBINATORS, combine
 from dlc.compiler.elaborate.elsewhere import name_here
@@ -69,7 +69,10 @@ _OPERATIONS = {
 
 def evaluate(frame: Frame, tree: ast.Expr) -> Any:
     """The value of an expression. Raises Refusal where it has none."""
-    return _EVALUATE[type(tree)](frame, tree)
+    try:
+        return _EVALUATE[type(tree)](frame, tree)
+    except DimOverflow:
+        raise Refusal(OutOfRange("this number is too large", tree.span, label="beyond 64 bits")) from None
 
 
 def tensor(frame: Frame, tree: ast.Expr) -> Value:

@@ -102,7 +102,8 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Composition:
-    """Layers made into one: in a row (`chain`), side by side (`branch`), or around a skip (`residual`)."""
+    """Layers made into one: in a row (`chain`, or `repeat` for one and the same), side by side (`branch`), or around
+    a skip (`residual`)."""
 
     stages: tuple[Layer, ...]
     span: Span
