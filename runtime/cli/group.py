@@ -19,6 +19,7 @@ COMMANDS = {
     "eval": "Measure a run on a part of its data.",
     "export": "Write a trained model as ONNX.",
     "run": "Run a model on inputs in onnxruntime.",
+    "fmt": "Lay specs out in the canonical way.",
     "ops": "Document the operations.",
     "explain": "Explain a code of an error.",
 }
