@@ -197,3 +197,100 @@ def test_inlining_goes_into_the_bodies_of_loops(model: Read) -> None:
     ]
     names = [value.name for loop in loops for node in loop.action.body.nodes for value in node.outputs]
     assert len(set(names)) == len(names)
+
+
+KEPT = """
+model M(xs: float[N, T], zs: float[N, T]) -> (y: float[N], last: float[N, T]):
+    x_sum = zeros(N)
+    turns = zeros(N)
+    lost = zeros(N)
+    loop x, z in xs, zs along 1 collecting turns as seen, lost as forgotten:
+        lost = lost + exp(z)
+        turns = turns + 1
+        x_sum = x_sum + x * turns
+    loop 3:
+        lost = tanh(lost)
+    return x_sum, seen
+"""
+
+
+def test_pruning_keeps_of_a_loop_what_is_needed(model: Read) -> None:
+    graph = run(EXPORT, model(KEPT).graph)
+    verify(graph)
+    (node,) = [node for node in graph.nodes if isinstance(node.action, Loop)]
+    loop = node.action
+    assert isinstance(loop, Loop)
+    assert (loop.sequences, loop.carried) == (1, 2)
+    assert loop.body.output_names == ("turns", "x_sum", "seen")
+    assert sorted(kinds(loop.body)) == ["add", "add", "multiply"]
+    assert len(node.outputs) == len(loop.body.outputs) == 3
+    whole = [node for node in model(KEPT).graph.nodes if isinstance(node.action, Loop)]
+    assert [len(node.outputs) for node in whole] == [5, 1]
+
+
+def test_a_loop_keeps_the_sequence_that_tells_its_turns(model: Read) -> None:
+    text = """
+model M(xs: float[N, T]) -> (y: float[N]):
+    y = zeros(N)
+    loop x in xs along 1:
+        y = y + 1
+    return y
+"""
+    graph = run(EXPORT, model(text).graph)
+    verify(graph)
+    assert graph.nodes[-1].inputs[0] is graph.inputs["xs"]
+
+
+def loop_of(graph: Graph) -> tuple[int, Loop]:
+    (found,) = [(at, node.action) for at, node in enumerate(graph.nodes) if isinstance(node.action, Loop)]
+    return found
+
+
+def with_loop(graph: Graph, **changes: object) -> Graph:
+    at, _ = loop_of(graph)
+    return replace(graph, nodes=[*graph.nodes[:at], replace(graph.nodes[at], **changes), *graph.nodes[at + 1 :]])
+
+
+def loop_reads_more(graph: Graph) -> Graph:
+    at, _ = loop_of(graph)
+    return with_loop(graph, inputs=graph.nodes[at].inputs[:-1])
+
+
+def loop_walks_another_axis(graph: Graph) -> Graph:
+    return with_loop(graph, action=replace(loop_of(graph)[1], axis=0))
+
+
+def loop_turns_otherwise(graph: Graph) -> Graph:
+    return with_loop(graph, action=replace(loop_of(graph)[1], step=2))
+
+
+def loop_leaves_another_type(graph: Graph) -> Graph:
+    loop = loop_of(graph)[1]
+    return with_loop(graph, action=replace(loop, body=replace(loop.body, outputs=loop.body.outputs[::-1])))
+
+
+@pytest.mark.parametrize(
+    ("breaking", "message"),
+    [
+        (loop_reads_more, "the loop reads scale"),
+        (loop_walks_another_axis, "the loop walks"),
+        (loop_turns_otherwise, "the loop has not"),
+        (loop_leaves_another_type, "the loop carries"),
+    ],
+)
+def test_verification_finds_what_is_broken_in_a_loop(
+    model: Read, breaking: Callable[[Graph], Graph], message: str
+) -> None:
+    text = """
+model M(xs: float[N, T, 4]) -> (y: float[N, 4], ks: float[N, T]):
+    scale = sum(xs)
+    y = zeros(N, 4)
+    loop x in xs along 1 collecting k as ks:
+        y = y + x * scale
+        k = sum(x, axis=1)
+    return y, ks
+"""
+    graph = model(text).graph
+    verify(graph)
+    with pytest.raises(BrokenGraph, match=message):
+        verify(breaking(graph))

@@ -144,6 +144,11 @@ def test_distances(actual: list[Any], expected: list[Any], relative: float) -> N
         ("gpt", {"width": "16", "heads": "2", "depth": "2"}),
         ("unet", {"depth": "2"}),
         ("inception", {}),
+        ("wavenet", {"levels": "20", "width": "8"}),
+        ("gru", {}),
+        ("kalman", {}),
+        ("hopfield", {"d": "6"}),
+        ("seq2seq", {}),
     ],
 )
 def test_the_examples_agree(name: str, given: dict[str, str], tmp_path: Path) -> None:
@@ -158,3 +163,42 @@ def test_the_examples_agree(name: str, given: dict[str, str], tmp_path: Path) ->
         report = verified(model, tmp_path)
         assert len(report.rows) >= 3
         assert report.worst.relative < 1e-5
+
+
+STEPS = """
+model M(xs: float[N, T, 4]) -> (y: float[N, 4], h: float[N, T, 4]):
+    held = linear(4)
+    h = zeros(N, 4)
+    xs = tanh(xs)
+    loop x in xs along 1 collecting h as hs:
+        h = relu(held(h) + x)
+    loop 3:
+        h = held(h) * 2
+    return h, hs
+"""
+
+
+def test_loops_agree(model: Read, tmp_path: Path) -> None:
+    report = verified(model(STEPS), tmp_path)
+    assert len(report.rows) >= 6
+    assert report.worst.relative < 1e-5
+
+
+def test_a_loop_is_one_of_the_nodes_that_may_differ(
+    model: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lower(self: Op, g: Any, x: Any) -> Any:
+        return g.op("LeakyRelu", x, alpha=0.05)
+
+    monkeypatch.setattr(operations()["relu"], "onnx", lower)
+    found = refusal(model(STEPS), tmp_path)
+    assert isinstance(found, ExportDiffers)
+    assert found.span is not None
+    assert found.span.line == 6
+    assert "`loop`" in found.label
+
+
+def test_draws_within_a_loop_are_known(model: Read, tmp_path: Path) -> None:
+    text = "model M(x: float[N]) -> (y: float[N]):\n    loop 3:\n        x = x + normal_like(x)\n    return x\n"
+    report = verified(model(text), tmp_path)
+    assert report.random
