@@ -1,7 +1,8 @@
-"""Names that are taken once: what is taken already gets a number, from 2 on."""
+"""Names: one that is taken already gets a number, from 2 on; an item of a list is called by the singular."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 
@@ -22,3 +23,14 @@ class Names:
         self._counts[name] = count
         self._taken.add(free)
         return free
+
+
+def singular(name: str) -> str | None:
+    """What one item of a list is called: `layers` gives `layer`. None where the name is no plural."""
+    if name.endswith("ies") and len(name) > 4:
+        return f"{name[:-3]}y"
+    if re.search("(ch|sh|ss|x|z)es$", name):
+        return name[:-2]
+    if name.endswith("s") and not name.endswith("ss") and len(name) > 2:
+        return name[:-1]
+    return None

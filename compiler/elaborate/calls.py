@@ -36,6 +36,7 @@ from dlc.compiler.errors import (
     ShapeMismatch,
     TensorExpected,
     TooManyArguments,
+    UnknownAttribute,
     UnknownParameter,
 )
 from dlc.compiler.graph import BlockModule, Gradient, ListModule, OpModule, Value, WeightModule, weights_of
@@ -383,7 +384,10 @@ def _compose(frame: Frame, layer: Composition, given: Sequence[Arg]) -> Any:
             path = frame.claim("repeat")
             instance = Instance(layer, path, frame, layer.span)
             frame.fill(path, instance)
-            return apply(frame, instance, given, layer.span)
+            result = apply(frame, instance, given, layer.span)
+            if instance.module is None:
+                frame.release(path)
+            return result
         case _:
             arguments = list(given)
             for stage in layer.stages:
@@ -448,7 +452,7 @@ def _apply_op(frame: Frame, op: Op, filled: Filled, span: Span, instance: Instan
     inputs: list[Any] = []
     for parameter in op.signature().tensors:
         given = filled.tensors.get(parameter.name, [])
-        inputs += [_operand(op, parameter, argument) for argument in given]
+        inputs += [_operand(frame, op, parameter, argument) for argument in given]
         if not given and not parameter.variadic:
             inputs.append(None)
     while inputs and inputs[-1] is None:
@@ -465,7 +469,7 @@ def _apply_op(frame: Frame, op: Op, filled: Filled, span: Span, instance: Instan
     return result
 
 
-def _operand(op: Op, parameter: TensorParameter, argument: Arg) -> Any:
+def _operand(frame: Frame, op: Op, parameter: TensorParameter, argument: Arg) -> Any:
     value = argument.value
     match value:
         case Value() if parameter.tensor:
@@ -473,11 +477,19 @@ def _operand(op: Op, parameter: TensorParameter, argument: Arg) -> Any:
         case Dim() | float() | bool() if parameter.scalar:
             return Scalar(value)
         case Instance() | Part() if parameter.model:
+            if value.module is None and not frame.failed:
+                raise Refusal(_without_weights(value, argument.span))
             return model_ref(value)
         case None if parameter.optional:
             return None
         case _:
             raise Refusal(not_a_tensor(type(op), parameter.name, argument))
+
+
+def _without_weights(layer: Instance | Part, span: Span) -> UnknownAttribute:
+    return UnknownAttribute(
+        f"`{layer.path}` has no weights before it is first applied", span, labels=(Label(layer.span, "bound here"),)
+    )
 
 
 def module_path(

@@ -28,6 +28,7 @@ from dlc.compiler.elaborate.values import (
 )
 from dlc.compiler.errors import LimitReached, NoReturn, OutOfRange, TensorExpected
 from dlc.compiler.graph import BlockModule, Check, Graph, Value
+from dlc.compiler.naming import singular
 from dlc.compiler.types import Tensor
 from dlc.grammar import ast
 from dlc.grammar.diagnostics import Refusal, Sink
@@ -257,8 +258,9 @@ class Compilation:
     def _compose(
         self, frame: Frame, instance: Instance, layer: Composition, types: Sequence[Tensor], span: Span
     ) -> Graph:
-        name = instance.path.rpartition(".")[2] if not instance.path[-1].isdigit() else instance.path.split(".")[0]
-        graph = Graph("".join(word.capitalize() for word in name.split("_")), layer.span)
+        name, *places = instance.path.split(".")
+        called = (singular(name) or name) if places else name
+        graph = Graph("".join(word.capitalize() for word in called.split("_")), layer.span)
         inner = Frame(self, graph, Scope(frame.scope), depth=frame.depth + 1)
         names = ["x", "y", "z"] if len(types) <= 3 else [f"x{place}" for place in range(len(types))]
         arguments: list[Arg] = []
@@ -293,8 +295,10 @@ def _plain_defaults(tree: ast.Block) -> dict[str, Any]:
     for parameter in tree.parameters:
         if isinstance(parameter.default, ast.Literal):
             value = parameter.default.value
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            defaults[parameter.name.id] = freeze(Dim.of(value) if whole else value)
+            if isinstance(value, int) and not isinstance(value, bool):
+                defaults[parameter.name.id] = freeze(Dim.of(value))
+            else:
+                defaults[parameter.name.id] = freeze(value)
     return defaults
 
 

@@ -100,6 +100,10 @@ class Frame:
     def fill(self, path: str, slot: Slot) -> None:
         self._slots[path] = slot
 
+    def release(self, path: str) -> None:
+        """Makes a name free again under which nothing is owned."""
+        del self._slots[path]
+
     def modules(self) -> dict[str, Module]:
         """What the graph owns, every instance resolved. Reports instances that were never applied."""
         never = [] if self.failed else [unused for slot in self._slots.values() if (unused := _unapplied(slot))]

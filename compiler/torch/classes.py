@@ -21,7 +21,7 @@ from dlc.compiler.graph import (
 from dlc.compiler.op import Op, Weight
 from dlc.compiler.torch.body import Body
 from dlc.compiler.torch.context import Code, Level, TorchContext, quoted
-from dlc.compiler.torch.draft import Draft, listing, own_reference, reference
+from dlc.compiler.torch.draft import ITEM, Draft, listing, own_reference, reference
 from dlc.compiler.torch.inline import FileParts
 from dlc.compiler.torch.loops import write_loop
 from dlc.compiler.torch.merge import Merger, merge
@@ -78,7 +78,7 @@ class Drafting:
         draft.trains = not is_class and _asks_for_training(graph, self.drafts)
         choices = [False, True] if any(_listed(node, reach) for node in every_node(graph)) else [False]
         written = [self._forward(draft, inputs, reach, apart) for apart in choices]
-        statements, passed = min(written, key=lambda choice: "\n".join(choice[0]).count("\n"))
+        statements, passed = min(written, key=lambda choice: _effort("\n".join(choice[0])))
         draft.body = statements
         draft.parameters = [
             *(f"{name}: Tensor" for name in inputs),
@@ -225,6 +225,11 @@ def _checks(checks: Sequence[Check], body: Body) -> Iterator[str]:
 def _violated(check: Check, body: Body) -> str:
     left, right = body.sizes.write(check.left), body.sizes.write(check.right)
     return f"{Code.within(left, Level.SUM)} {_NEGATED[check.relation]} {Code.within(right, Level.SUM)}"
+
+
+def _effort(text: str) -> int:
+    """How much there is to read: lines, and items of lists that are picked one by one."""
+    return text.count("\n") + len(ITEM.findall(text))
 
 
 def _listed(node: Node, reach: Reach) -> bool:

@@ -6,6 +6,8 @@ import keyword
 import re
 from collections.abc import Container
 
+from dlc.compiler.naming import singular
+
 # What emitted code calls by name. A variable of that name would hide it.
 _CALLED = "self torch nn F Tensor math range len min max zip super int float bool tuple dict list ValueError"
 RESERVED = frozenset(_CALLED.split())
@@ -50,12 +52,6 @@ def snake(name: str) -> str:
     return identifier(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower())
 
 
-def singular(name: str) -> str:
-    """What one item of a list is called: `layers` gives `layer`."""
-    if name.endswith("ies") and len(name) > 4:
-        return identifier(f"{name[:-3]}y")
-    if re.search("(ch|sh|ss|x|z)es$", name):
-        return identifier(name[:-2])
-    if name.endswith("s") and not name.endswith("ss") and len(name) > 2:
-        return identifier(name[:-1])
-    return "layer"
+def item_name(name: str) -> str:
+    """What a loop calls one item of a list of modules: `layers` gives `layer`."""
+    return identifier(singular(name) or "layer")

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 from dlc.compiler.torch.draft import ITEM, item
 from dlc.compiler.torch.layout import INDENT
-from dlc.compiler.torch.names import singular, unused
+from dlc.compiler.torch.names import item_name, unused
 
 _ITEM = re.compile("([^\\W\\d](?:[\\w.]|\ue000\\d+/\\d+\ue001)*)" + ITEM.pattern)
 _WORD = re.compile(r"(?<![\w.])[^\W\d]\w*")
@@ -119,7 +119,7 @@ def _loop(pattern: str, lists: dict[str, int], turns: int, taken: Collection[str
     iterated: list[str] = []
     for number, (name, count) in enumerate(lists.items()):
         last = "" if name.endswith("\ue001") else name.rpartition(".")[2]
-        names.append(unused(singular(last), {*taken, *_WORD.findall(pattern), *names}, "_"))
+        names.append(unused(item_name(last), {*taken, *_WORD.findall(pattern), *names}, "_"))
         pattern = pattern.replace(f"__i{number}__", names[-1])
         iterated.append(name if turns == count else f"{name}[:{turns}]")
     over = iterated[0] if len(lists) == 1 else f"zip({', '.join(iterated)}, strict=True)"

@@ -7,7 +7,7 @@ import keyword
 import pytest
 import torch
 
-from dlc.compiler.torch.names import MODULE_ATTRIBUTES, RESERVED, identifier, is_attribute, singular, snake, unused
+from dlc.compiler.torch.names import MODULE_ATTRIBUTES, RESERVED, identifier, is_attribute, item_name, snake, unused
 
 
 def test_the_names_that_modules_keep_are_those_of_torch() -> None:
@@ -41,7 +41,7 @@ def test_an_attribute_is_what_setattr_and_getattr_agree_on() -> None:
      ("stage", "layer"), ("classes", "class_")],
 )  # fmt: skip
 def test_the_item_of_a_list_is_singular(several: str, one: str) -> None:
-    assert singular(several) == one
+    assert item_name(several) == one
 
 
 def test_functions_are_named_in_lower_case() -> None:
