@@ -239,7 +239,7 @@ def _check_reach(top: Frame, step: Step, instances: Mapping[str, Module]) -> Non
         over = effect.over or tuple(name for name, module in instances.items() if _learns(module))
         found = {used for _, node in reach.differentiated(step, effect, over) for used in reach.uses(node)}
         idle = [path for path in over if not any(reach.overlap(path, used) for used in found)]
-        if idle and (effect.over or len(idle) == len(over)):
+        if not over or (idle and (effect.over or len(idle) == len(over))):
             told = f"`{idle[0]}`" if effect.over else "any weight"
             top.refuse(
                 NothingTrained(

@@ -179,8 +179,9 @@ def describe(value: object) -> str:
         case list():
             return "a list"
         case tuple():
-            tensors = bool(value) and all(isinstance(item, Value) for item in value)
-            return f"a tuple of {len(value)} tensors" if tensors else "a tuple"
+            items: tuple[Any, ...] = value
+            tensors = bool(items) and all(isinstance(item, Value) for item in items)
+            return f"a tuple of {len(items)} tensors" if tensors else "a tuple"
         case DataDef():
             return f"the data {value.tree.name.id}"
         case TrainDef():
