@@ -39,7 +39,7 @@ def run_loop(frame: Frame, statement: ast.Loop) -> None:
         frame.failed = True
         raise Poisoned
     after = [_after(inner, name, value, span) for name, value, span in carried]
-    collected = [expressions.tensor(inner, collect.value) for collect in statement.collects]
+    collected = [_collected(inner, collect.value, head.axis) for collect in statement.collects]
     body.outputs = (*after, *collected)
     body.output_names = (*(name for name, _, _ in carried), *(collect.name.id for collect in statement.collects))
     loop = Loop(body, len(head.sequences), len(carried), head.axis, head.start, head.stop, head.step, head.indexed)
@@ -227,6 +227,14 @@ def _after(inner: Frame, name: str, before: Value, span: Span) -> Value:
             labels=(Label(before.span, f"{before.type} at its start"),),
         )
     )
+
+
+def _collected(inner: Frame, tree: ast.Expr, axis: int) -> Value:
+    value = expressions.tensor(inner, tree)
+    if value.type.rank < axis:
+        message = f"what is collected along axis {axis} needs the axes before it, and this is {value.type}"
+        raise Refusal(ShapeMismatch(message, tree.span))
+    return value
 
 
 def _stacked(loop: Loop, type: Tensor) -> Tensor:

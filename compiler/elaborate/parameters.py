@@ -11,7 +11,7 @@ from dlc.compiler.elaborate import reports
 from dlc.compiler.elaborate.expressions import evaluate
 from dlc.compiler.elaborate.frame import Frame
 from dlc.compiler.elaborate.values import Arg, Origin, describe, is_layer
-from dlc.compiler.errors import ArgumentType, BadDeclaration, ResultType, StaticType, WrongCount
+from dlc.compiler.errors import ArgumentType, BadDeclaration, DuplicateName, ResultType, StaticType, WrongCount
 from dlc.compiler.graph import Value
 from dlc.compiler.op import operations
 from dlc.compiler.types import DType, Tensor
@@ -379,6 +379,11 @@ def bind_results(frame: Frame, tree: ast.Block, values: Sequence[Value], spans: 
             )
         )
     graph.output_names = tuple(result.name.id if result.name else "output" for result in results)
+    for result in results:
+        if tree.kind == "model" and result.name and result.name.id in graph.inputs:
+            labels = (Label(graph.inputs[result.name.id].span, "the input"),)
+            message = f"a result of `{tree.name.id}` has the name of an input, `{result.name.id}`"
+            raise Refusal(DuplicateName(message, result.name.span, labels=labels, help="name it after what it is"))
     for result, value, place in zip(results, values, spans, strict=True):
         _check_result(frame, tree, result, value, place)
 
