@@ -42,9 +42,7 @@ def codes_in(example: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> lis
 
 
 @pytest.mark.parametrize("code", sorted(set(OF_A_SPEC) - {"DL1018", "DL1023"}))
-def test_example_gives_its_diagnostic_and_no_other(
-    code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_example_gives_its_diagnostic_and_no_other(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert codes_in(KINDS[code].example, tmp_path, monkeypatch) == [code]
 
 

@@ -31,9 +31,7 @@ def value(text: str) -> Any:
     (item,) = parse(source, sink).items
     assert not len(sink)
     assert isinstance(item, ast.Let)
-    frame = Frame(
-        Compilation(Sink(), Memory({}), Overrides({})), Graph("let", Span(source, 0, 0)), Scope(), owns=False
-    )
+    frame = Frame(Compilation(Sink(), Memory({}), Overrides({})), Graph("let", Span(source, 0, 0)), Scope(), owns=False)
     return plain(evaluate(frame, item.value))
 
 
@@ -72,11 +70,15 @@ def combine(parts: tuple[Expression, str, Expression]) -> Expression | None:
         return None
 
 
-numbers = st.integers(0, 50).map(lambda n: (str(n), n)) | st.sampled_from([("0.5", 0.5), ("2.25", 2.25), ("1e2", 100.0)])
+numbers = st.integers(0, 50).map(lambda n: (str(n), n)) | st.sampled_from(
+    [("0.5", 0.5), ("2.25", 2.25), ("1e2", 100.0)]
+)
 expressions = st.recursive(
     numbers,
-    lambda inner: st.tuples(inner, st.sampled_from(list(BINARY)), inner).map(combine).filter(bool)
-    | inner.map(lambda e: (f"-{e[0]}", -e[1])),
+    lambda inner: (
+        st.tuples(inner, st.sampled_from(list(BINARY)), inner).map(combine).filter(bool)
+        | inner.map(lambda e: (f"-{e[0]}", -e[1]))
+    ),
     max_leaves=8,
 )
 
@@ -192,9 +194,7 @@ def frozen(text: str) -> object:
     source = Source("let", f"let value = {text}\n")
     (item,) = parse(source, Sink()).items
     assert isinstance(item, ast.Let)
-    frame = Frame(
-        Compilation(Sink(), Memory({}), Overrides({})), Graph("let", Span(source, 0, 0)), Scope(), owns=False
-    )
+    frame = Frame(Compilation(Sink(), Memory({}), Overrides({})), Graph("let", Span(source, 0, 0)), Scope(), owns=False)
     return freeze(evaluate(frame, item.value))
 
 
@@ -203,5 +203,3 @@ def test_equal_values_freeze_alike_and_others_do_not(text: str) -> None:
     assert frozen(text) == frozen(text)
     assert hash(frozen(text)) == hash(frozen(text))
     assert [other for other in DIFFERENT if frozen(other) == frozen(text)] == [text]
-
-
