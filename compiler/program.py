@@ -35,10 +35,14 @@ class SourceCall:
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """What a source offers: the type of each column for ONE example, and, where it is known, how many there are."""
+    """What a source offers: the type of each column for ONE example, and, where it is known, how many there are.
+
+    vocabulary: of a text, how many tokens there can be, whose shares in the training part `frequencies` gives.
+    """
 
     columns: Mapping[str, Tensor]
     count: int | None = None
+    vocabulary: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,9 @@ from dlc.grammar.diagnostics import Diagnostic
 
 
 class UnknownSource(Diagnostic):
-    """Data comes from `sklearn(name)`, `csv(path)`, `npz(path)` or `generate(count)`."""
+    """Data comes from `sklearn(name)` or `builtin(name)`, from files by `csv(path)`, `jsonl(path)`, `parquet(path)`,
+    `npz(path)`, `idx(images, labels)`, `images(folder)` and `text(path, tokenizer, window)`, or from nowhere by
+    `generate(count)`, whose fields are drawn at random."""
 
     code = "DL6001"
     example = 'data Prices:\n    source = xlsx("prices.xlsx")\n    price: float[] = price\n'
@@ -29,7 +31,8 @@ class MissingData(Diagnostic):
 
 
 class UnreadableData(Diagnostic):
-    """A data file is not what its source reads: it is empty, is not text in UTF-8, or is not an archive of arrays."""
+    """A data file is not what its source reads: it is empty, is not text in UTF-8, holds something else than its name
+    says, or was cut off."""
 
     code = "DL6004"
     example = 'data Prices:\n    source = npz("prices.csv")  # which is no .npz file\n    price: float[] = price\n'
@@ -53,7 +56,8 @@ class RaggedRow(Diagnostic):
 
 class NotANumber(Diagnostic):
     """A cell that a field reads holds something else than a number: text, nothing at all, or a number that is not
-    finite. A column whose cells are all whole numbers is read as int, every other as float."""
+    finite. A column whose cells are all whole numbers is read as int, every other as float. What one row of a .jsonl
+    file holds, numbers or lists of as many numbers, every other row holds too."""
 
     code = "DL6007"
     example = 'data Flowers:\n    source = csv("flowers.csv")  # where species is text\n    kind: float[] = species\n'
@@ -68,7 +72,8 @@ class BadArray(Diagnostic):
 
 
 class UnknownDataset(Diagnostic):
-    """scikit-learn brings the data sets breast_cancer, diabetes, digits, iris, linnerud and wine."""
+    """scikit-learn brings the data sets breast_cancer, diabetes, digits, iris, linnerud and wine; built in are
+    python_docs and karate_club."""
 
     code = "DL6009"
     example = 'data Digits:\n    source = sklearn("digit")\n    image: float[64] = data\n'
@@ -110,6 +115,31 @@ class UnknownPart(Diagnostic):
 
     code = "DL6014"
     example = "$ dlc eval runs/digits --split tset\n"
+
+
+class TooMuchData(Diagnostic):
+    """Data is held in memory, and a source gets 8 GiB of it at most. A file of a few bytes can claim to hold any number
+    of examples, so what it claims is held against that bound before memory is taken."""
+
+    code = "DL6015"
+    example = 'data Photos:\n    source = npz("photos.npz")  # with 100,000 photos\n    x: float[3, 512, 512] = x\n'
+
+
+class BadImage(Diagnostic):
+    """A folder of images has a folder for each class, and in it images alone: .png, .jpg, .bmp, .gif, .webp. All
+    have the same size, or are brought to the `height` and `width` that the source is given."""
+
+    code = "DL6016"
+    example = 'data Pets:\n    source = images("pets")  # whose photos differ in size\n    x: float[3, 64, 64] = image\n'
+
+
+class AnotherData(Diagnostic):
+    """The data that a run was trained on has changed since. Its examples would be split into other parts, so that some
+    that it has learned from would be measured as new, and a training that goes on would not be the one that was begun.
+    """
+
+    code = "DL6017"
+    example = "$ dlc train prices.dl -o runs/prices\n$ echo 12,5 >> prices.csv\n$ dlc eval runs/prices\n"
 
 
 # --- DL80: specs, runs and training ----------------------------------------------------------------------------

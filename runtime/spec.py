@@ -122,7 +122,7 @@ class Files:
 
     def schema(self, call: SourceCall) -> Schema:
         """The columns that a data source offers. Raises Refusal."""
-        from dlc.runtime.data.source import open_source
+        from dlc.runtime.data.open import open_source
 
         importer = call.span.source
         assert isinstance(importer, SpecFile)

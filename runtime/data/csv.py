@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import csv
-import keyword
 import math
-import re
+from array import array
 from collections.abc import Collection, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,13 +14,13 @@ from typing import Any
 from dlc.compiler.program import Schema
 from dlc.compiler.types import DType, Tensor
 from dlc.grammar.diagnostics import Refusal
-from dlc.runtime.data.source import FileSource, Table
+from dlc.runtime.data.source import FileSource, Table, identifier
 from dlc.runtime.errors import BadHeader, NotANumber, RaggedRow, SourceArguments, UnreadableData
 
 # So many rows decide whether a column is of whole numbers; the rest is held to it when the data is loaded.
 _SURVEYED = 10_000
-_RESERVED = frozenset(["and", "elif", "else", "false", "for", "if", "in", "none", "not", "or", "return", "true"])
 _SHOWN = 30
+_EACH = 8  # bytes of memory for a byte of the file, which may be a cell of its own with its comma
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +51,10 @@ class Csv(FileSource):
         import numpy as np
 
         schema = self.schema()
-        values: dict[str, list[float]] = {name: [] for name in columns}
-        lines: list[int] = []
+        self.require_room(self.require_file().stat().st_size * _EACH)
+        types = {name: "q" if schema.columns[name].dtype is DType.INT else "d" for name in columns}
+        values: dict[str, array[Any]] = {name: array(type) for name, type in types.items()}
+        lines = array("q")
         with self._rows() as (names, rows):
             readers = [(values[name].append, names.index(name), schema.columns[name].dtype) for name in values]
             for row in rows:
@@ -66,10 +67,7 @@ class Csv(FileSource):
                     append(number)
         if not lines:
             raise Refusal(UnreadableData(f"{self.path} has a header and no rows", self.span))
-        arrays = {
-            name: np.array(numbers, np.int64 if schema.columns[name].dtype is DType.INT else np.float64)
-            for name, numbers in values.items()
-        }
+        arrays = {name: np.array(numbers) for name, numbers in values.items()}
         return Table(arrays, len(lines), lambda index: f"row {index + 1} (line {lines[index]})")
 
     @contextmanager
@@ -141,14 +139,6 @@ class Csv(FileSource):
             help = f"the first {_SURVEYED:,} rows hold whole numbers; write the first as 1.0 for a column of floats"
         message = f"row {row.number} (line {row.line}), column `{column}` of {self.path} {found}, and {due} is due"
         return Refusal(NotANumber(message, self.span, help=help))
-
-
-def identifier(text: str) -> str:
-    """A column's name as a name in DL: every run of other characters becomes an underscore."""
-    name = re.sub(r"[^0-9A-Za-z_]+", "_", text.strip()).strip("_")
-    if name[:1].isdigit():
-        name = f"_{name}"
-    return f"{name}_" if name in _RESERVED or keyword.iskeyword(name) else name
 
 
 def _number(cell: str) -> float | None:

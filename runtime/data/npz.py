@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -61,6 +62,8 @@ class Npz(FileSource):
 
         count = self.schema().count
         assert count is not None
+        headers = self._headers()
+        self.require_room(sum(math.prod(headers[name].shape) * headers[name].dtype.itemsize for name in columns))
         try:
             with np.load(self.file, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in columns}

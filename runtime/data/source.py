@@ -1,34 +1,57 @@
-"""Where examples come from: what every source offers, and how a spec's call finds it."""
+"""Where examples come from: what every source offers."""
 
 from __future__ import annotations
 
+import keyword
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import MISSING, dataclass, fields
-from importlib import import_module
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from dlc.compiler.program import Schema, SourceCall
+from dlc.compiler.program import Schema
 from dlc.grammar.diagnostics import Refusal
 from dlc.grammar.source import Span
 from dlc.grammar.suggest import nearest
-from dlc.runtime.errors import MissingData, SourceArguments, UnknownSource
+from dlc.runtime.errors import MissingData, SourceArguments, TooMuchData
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+# What the columns of one source may take up in memory, in bytes. A file of a few bytes can claim any size.
+MOST = 8 * 2**30
+_HASHED = 1024  # examples at a time
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
     """Columns in memory, each with one entry along axis 0 for each example.
 
-    row: what an example is called in a report, as in `row 17 (line 18)`.
+    row: what an example is called in a report, as in `row 17 (line 18)`. overlap: where the examples stand in an order
+    that a split keeps, with how many of those that follow one shares elements.
     """
 
     columns: Mapping[str, NDArray[Any]]
     count: int
     row: Callable[[int], str]
+    overlap: int | None = None
+
+    def fingerprint(self) -> str:
+        """A hash of all that the columns hold."""
+        import numpy as np
+
+        hash = sha256(f"{self.count} examples".encode())
+        for name, column in sorted(self.columns.items()):
+            hash.update(f"{name}: {column.dtype.str}{list(column.shape)}".encode())
+            apart = (self.overlap or 0) + 1  # so that no element is hashed as often as it is shared
+            step = apart * _HASHED
+            for start in range(0, len(column), step):
+                hash.update(np.ascontiguousarray(column[start : start + step : apart]).tobytes())
+            hash.update(np.ascontiguousarray(column[-1:]).tobytes())
+        return hash.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -40,8 +63,6 @@ class DataSource(ABC):
 
     span: Span
     folder: Path
-
-    _OWN: ClassVar[int] = 2  # fields that are no parameters
 
     @property
     @abstractmethod
@@ -55,6 +76,19 @@ class DataSource(ABC):
     @abstractmethod
     def load(self, columns: Collection[str]) -> Table:
         """The columns of these names, checked to be what the schema says. Raises Refusal."""
+
+    def require_positive(self, *names: str) -> None:
+        """Refuses whole numbers below 1."""
+        for name in names:
+            if getattr(self, name) < 1:
+                message = f"`{name}` is at least 1, and this is {getattr(self, name)}"
+                raise Refusal(SourceArguments(message, self.span))
+
+    def require_room(self, size: int) -> None:
+        """Refuses columns that would take up more memory than a source may have, in bytes."""
+        if size > MOST:
+            message = f"{self.title} would take up {_gigabytes(size)} of memory, and at most {_gigabytes(MOST)} may be"
+            raise Refusal(TooMuchData(message, self.span))
 
 
 @dataclass(frozen=True)
@@ -89,79 +123,32 @@ class FileSource(DataSource):
             )
         )
 
+    def read(self, most: int = MOST) -> bytes:
+        """The whole file, if it has no more bytes than that. Raises Refusal."""
+        try:
+            with open(self.require_file(), "rb") as file:
+                data = file.read(most + 1)
+        except OSError as error:
+            raise self.cannot_open(error) from error
+        if len(data) > most:
+            raise Refusal(TooMuchData(f"{self.path} has more than {_gigabytes(most)}", self.span))
+        return data
+
     def cannot_open(self, error: OSError) -> Refusal:
         reason = (error.strerror or str(error)).lower()
         return Refusal(MissingData(f"{self.path} cannot be opened: {reason}", self.span))
 
 
-# Where each source is defined, so that none is imported before it is asked for.
-_SOURCES = {
-    "sklearn": ("dlc.runtime.data.sklearn", "Sklearn"),
-    "csv": ("dlc.runtime.data.csv", "Csv"),
-    "npz": ("dlc.runtime.data.npz", "Npz"),
-    "generate": ("dlc.runtime.data.generate", "Generate"),
-}
+def identifier(text: str) -> str:
+    """A column's name as a name in DL: every run of other characters becomes an underscore."""
+    name = re.sub(r"[^0-9A-Za-z_]+", "_", text.strip()).strip("_")
+    if name[:1].isdigit():
+        name = f"_{name}"
+    return f"{name}_" if name in _RESERVED or keyword.iskeyword(name) else name
 
 
-def open_source(call: SourceCall, folder: Path) -> DataSource:
-    """The source that a spec calls, its arguments checked and nothing read yet. Raises Refusal."""
-    if call.kind not in _SOURCES:
-        near = nearest(call.kind, _SOURCES)
-        raise Refusal(
-            UnknownSource(
-                f"there is no data source `{call.kind}`",
-                call.span,
-                help=f"did you mean `{near}`?" if near else f"the sources are {', '.join(_SOURCES)}",
-            )
-        )
-    module, name = _SOURCES[call.kind]
-    kind: type[DataSource] = getattr(import_module(module), name)
-    return kind(call.span, folder, **_arguments(call, kind))
+_RESERVED = frozenset(["and", "elif", "else", "false", "for", "if", "in", "none", "not", "or", "return", "true"])
 
 
-_WORDS = {"str": "a string", "int": "a whole number"}
-
-
-def _arguments(call: SourceCall, kind: type[DataSource]) -> dict[str, Any]:
-    """The call's arguments by the names of the source's parameters, each of the kind that is due."""
-    parameters = {field.name: field for field in fields(kind)[kind._OWN :]}  # pyright: ignore[reportPrivateUsage]
-    given: dict[str, Any] = {}
-    if len(call.arguments) > len(parameters):
-        raise _refused(call, f"takes {_count(len(parameters))}, and {len(call.arguments)} are given")
-    given.update(zip(parameters, call.arguments, strict=False))
-    for name, value in call.named.items():
-        if name not in parameters:
-            near = nearest(name, parameters)
-            help = f"did you mean `{near}`?" if near else f"it has {', '.join(parameters)}"
-            raise _refused(call, f"has no parameter `{name}`", help)
-        if name in given:
-            raise _refused(call, f"is given `{name}` twice")
-        given[name] = value
-    for name, parameter in parameters.items():
-        if name not in given:
-            if parameter.default is MISSING:
-                raise _refused(call, f"needs `{name}`, {_WORDS[str(parameter.type)]}")
-            continue
-        if type(given[name]).__name__ != parameter.type:
-            raise _refused(call, f"takes {_WORDS[str(parameter.type)]} as `{name}`, and this is {_shown(given[name])}")
-    return given
-
-
-def _refused(call: SourceCall, what: str, help: str | None = None) -> Refusal:
-    return Refusal(SourceArguments(f"`{call.kind}` {what}", call.span, help=help))
-
-
-def _count(number: int) -> str:
-    return "one argument" if number == 1 else f"{number} arguments"
-
-
-def _shown(value: object) -> str:
-    match value:
-        case None | bool():
-            return str(value).lower()
-        case str():
-            return f'the string "{value}"'
-        case list():
-            return "a list"
-        case _:
-            return f"the number {value}"
+def _gigabytes(size: int) -> str:
+    return f"{size / 2**30:.3g} GiB"

@@ -9,8 +9,8 @@ import pytest
 from dlc.compiler.program import SourceCall
 from dlc.grammar.diagnostics import Diagnostic, Refusal
 from dlc.grammar.source import Source, Span
-from dlc.runtime.data.csv import identifier
-from dlc.runtime.data.source import DataSource, open_source
+from dlc.runtime.data.open import open_source
+from dlc.runtime.data.source import DataSource, identifier
 
 CALL = Span(Source("spec.dl", 'csv("t.csv")'), 0, 12)
 

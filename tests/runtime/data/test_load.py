@@ -6,6 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_diabetes
+from sklearn.linear_model import Ridge
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from dlc.compiler.dim import Dim
@@ -15,26 +18,30 @@ from dlc.compiler.types import DType
 from dlc.compiler.types import Tensor as Type
 from dlc.grammar.diagnostics import Diagnostic, Refusal
 from dlc.grammar.source import Source, Span
-from dlc.runtime.data.load import Dataset, compute_fields, split
-from dlc.runtime.data.source import open_source
+from dlc.runtime.data.load import Dataset, columns_read, compute, load_data, split
+from dlc.runtime.data.open import open_source
+from dlc.runtime.data.source import Table
+from dlc.runtime.data.statistics import standard
+from dlc.runtime.spec import read_checked
 
 PLACE = Span(Source("spec.dl", "x: float[2] = a"), 0, 15)
 
 
 def field(name: str, type: Type, **columns: Type) -> Field:
     inputs = {column: Value(of, PLACE, column) for column, of in columns.items()}
-    return Field(name, type, Graph(name, PLACE, inputs), PLACE)
+    return Field(name, type, Graph(name, PLACE, inputs, outputs=(Value(type, PLACE, name),)), PLACE)
 
 
 def data(source: SourceCall, *fields: Field, **shares: float) -> DataSpec:
     by_name = {each.name: each for each in fields}
-    return DataSpec("D", source, Schema({}), by_name, shares or {"train": 1.0}, PLACE)
+    columns = {column: value.type for each in fields for column, value in each.graph.inputs.items()}
+    return DataSpec("D", source, Schema(columns), by_name, shares or {"train": 1.0}, PLACE)
 
 
 def computed(spec: DataSpec, folder: Path, functions: Mapping[str, Callable[..., Tensor]], seed: int = 0) -> Dataset:
     source = open_source(spec.source, folder)
-    table = source.load({name for each in spec.fields.values() for name in each.graph.inputs})
-    return split(spec, compute_fields(spec, source, table, functions, seed), table.count, seed)
+    by_graph = {spec.fields[name].graph: function for name, function in functions.items()}
+    return compute(spec, source, source.load(columns_read(spec)), by_graph, seed)
 
 
 def npz(folder: Path, **arrays: np.ndarray) -> SourceCall:
@@ -127,10 +134,10 @@ def test_what_is_not_a_number(tmp_path: Path) -> None:
 # --- parts ------------------------------------------------------------------------------------------------------
 
 
-def parts(count: int, seed: int = 0, **shares: float) -> dict[str, list[int]]:
+def parts(count: int, seed: int = 0, overlap: int | None = None, **shares: float) -> dict[str, list[int]]:
     spec = data(SourceCall("generate", (count,), {}, PLACE), **shares)
-    found = split(spec, {"x": torch.arange(count)}, count, seed)
-    return {part: fields["x"].tolist() for part, fields in found.parts.items()}
+    found = split(spec, Table({}, count, str, overlap), seed)
+    return {part: torch.arange(count)[rows].tolist() for part, rows in found.items()}
 
 
 def test_parts_share_nothing_and_leave_nothing_out() -> None:
@@ -156,3 +163,122 @@ def test_a_part_without_examples() -> None:
     (diagnostic,) = caught.value.diagnostics
     assert diagnostic.code == "DL6013"
     assert diagnostic.message == "the part `valid` of D would be empty: 0.1 of 3 examples"
+
+
+def test_parts_in_order_share_nothing_either() -> None:
+    found = parts(100, overlap=4, train=0.5, valid=0.3, test=0.2)
+    assert found == {"train": list(range(46)), "valid": list(range(50, 76)), "test": list(range(80, 100))}
+
+
+def test_a_part_that_its_neighbour_reaches_into() -> None:
+    with pytest.raises(Refusal, match="the part `valid` of D would be empty"):
+        parts(20, overlap=4, train=0.5, valid=0.2, test=0.3)
+
+
+# --- from a spec ------------------------------------------------------------------------------------------------
+
+
+def loaded(folder: Path, text: str, seed: int = 0, fitted: Mapping[str, Tensor] | None = None) -> Dataset:
+    (folder / "spec.dl").write_text(text)
+    (spec,) = read_checked(folder / "spec.dl").data.values()
+    return load_data(spec, folder, seed, fitted)
+
+
+DIABETES = """data Diabetes:
+    source = sklearn("diabetes")
+    features: float[10] = standardize(data)
+    target: float[] = standardize(target)
+    both: float[11] = concat(features, reshape(target, 1), axis=0)
+    split = (train=0.8, test=0.2)
+"""
+
+
+def test_what_is_standardized_is_what_scikit_learn_makes(tmp_path: Path) -> None:
+    found = loaded(tmp_path, DIABETES, seed=3)
+    data, target = load_diabetes(return_X_y=True)
+    test = np.array(parts(442, seed=3, train=0.8, test=0.2)["test"])
+    train = np.setdiff1d(np.arange(442), test)
+    scaler = StandardScaler().fit(data[train])
+    np.testing.assert_allclose(found.parts["train"]["features"], scaler.transform(data[train]), atol=2e-6)
+    np.testing.assert_allclose(found.parts["test"]["features"], scaler.transform(data[test]), atol=2e-6)
+    np.testing.assert_allclose(found.statistics["features.mean"], scaler.mean_, atol=1e-9)
+    np.testing.assert_allclose(found.statistics["features.std"], scaler.scale_, rtol=1e-6)
+    of_target = StandardScaler().fit(target[train, None])
+    np.testing.assert_allclose(found.parts["test"]["target"], of_target.transform(target[test, None])[:, 0], atol=2e-6)
+    assert torch.equal(found.parts["test"]["both"][:, 10], found.parts["test"]["target"])
+
+
+def test_the_closed_form_on_standardized_data_is_scikit_learns(tmp_path: Path) -> None:
+    part = loaded(tmp_path, DIABETES).parts["train"]
+    x, y = part["features"].double().numpy(), part["target"].double().numpy()
+    found = np.linalg.solve(x.T @ x + np.eye(10), x.T @ y)
+    np.testing.assert_allclose(found, Ridge(alpha=1.0, fit_intercept=False).fit(x, y).coef_, rtol=1e-6)
+
+
+def test_statistics_that_were_fitted_before_are_used_again(tmp_path: Path) -> None:
+    first = loaded(tmp_path, DIABETES, seed=0)
+    again = loaded(tmp_path, DIABETES, seed=1, fitted=first.statistics)
+    assert again.statistics["features.mean"] is first.statistics["features.mean"]
+    data = torch.as_tensor(load_diabetes().data).float()
+    rows = parts(442, seed=1, train=0.8, test=0.2)["train"]
+    due = (data[rows] - first.statistics["features.mean"]) / first.statistics["features.std"]
+    assert torch.equal(again.parts["train"]["features"], due)
+
+
+def test_several_statistics_of_a_field_and_a_column_that_is_called_like_one(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    columns = {"a": random.normal(2, 3, 50), "b": random.normal(size=50), "x_mean": random.normal(size=50)}
+    np.savez(tmp_path / "t.npz", **columns)
+    text = """data D:
+    source = npz("t.npz")
+    x: float[] = standardize(a) + standardize(exp(standardize(b))) + x_mean
+"""
+    found = loaded(tmp_path, text)
+    assert set(found.statistics) == {f"x.{kind}_{number}" for kind in ("mean", "std") for number in (2, 3, 4)}
+    a, b = ((columns[name] - columns[name].mean()) / columns[name].std() for name in "ab")
+    e = np.exp(b)
+    due = a + (e - e.mean()) / e.std() + columns["x_mean"]
+    np.testing.assert_allclose(found.parts["train"]["x"], due, atol=1e-5)
+
+
+@pytest.mark.parametrize("value", [0.1, 1e6 / 3, 0.0])
+def test_what_is_the_same_in_every_example_is_not_divided(value: float) -> None:
+    values = torch.full((1000, 1), value)
+    mean, deviation = standard(values)
+    assert deviation.item() == StandardScaler().fit(values.numpy()).scale_[0] == 1.0
+    assert mean.item() == pytest.approx(value)
+
+
+SINUSOIDS = """data Sinusoids:
+    source = generate(5000)
+    amplitude: float[] = uniform(low=0.1, high=5)
+    x: float[10, 1] = uniform(10, 1, low=-5, high=5)
+    y: float[10, 1] = amplitude * sin(x)
+    z: float[10, 1] = uniform(10, 1, low=-5, high=5)
+    split = (train=0.95, valid=0.05)
+"""
+
+
+def test_fields_are_drawn_for_each_example_and_read_those_above(tmp_path: Path) -> None:
+    found = loaded(tmp_path, SINUSOIDS).parts["train"]
+    assert len(torch.unique(found["amplitude"])) > 4500
+    assert torch.equal(found["y"], found["amplitude"][:, None, None] * torch.sin(found["x"]))
+    assert not torch.equal(found["x"], found["z"])
+    again, other = loaded(tmp_path, SINUSOIDS).parts["train"], loaded(tmp_path, SINUSOIDS, seed=1).parts["train"]
+    assert all(torch.equal(found[name], again[name]) for name in found)
+    assert not torch.equal(found["x"], other["x"])
+
+
+def test_a_field_hides_a_column_of_its_name(tmp_path: Path) -> None:
+    np.savez(tmp_path / "t.npz", a=np.arange(4.0))
+    text = 'data D:\n    source = npz("t.npz")\n    a: float[] = a + 1\n    b: float[] = a * 2\n'
+    assert loaded(tmp_path, text).parts["train"]["b"].tolist() == [2, 4, 6, 8]
+
+
+def test_data_has_a_fingerprint(tmp_path: Path) -> None:
+    text = 'data D:\n    source = npz("t.npz")\n    a: float[] = a\n'
+    prints: list[str] = []
+    for a, b in ((1, 2), (1, 2), (1, 3), (2, 2)):
+        np.savez(tmp_path / "t.npz", a=np.array([0.0, a]), b=np.array([b, b]))
+        prints.append(loaded(tmp_path, text).fingerprint)
+    assert prints[0] == prints[1] == prints[2] != prints[3]

@@ -10,7 +10,8 @@ import pytest
 from dlc.compiler.program import SourceCall
 from dlc.grammar.diagnostics import Diagnostic, Refusal
 from dlc.grammar.source import Source, Span
-from dlc.runtime.data.source import DataSource, open_source
+from dlc.runtime.data.open import open_source
+from dlc.runtime.data.source import DataSource
 
 CALL = Span(Source("spec.dl", 'npz("t.npz")'), 0, 12)
 

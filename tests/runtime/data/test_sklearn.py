@@ -8,8 +8,9 @@ import pytest
 from dlc.compiler.program import SourceCall
 from dlc.grammar.diagnostics import Refusal
 from dlc.grammar.source import Source, Span
+from dlc.runtime.data.open import open_source
 from dlc.runtime.data.sklearn import _SCHEMAS, Sklearn
-from dlc.runtime.data.source import DataSource, open_source
+from dlc.runtime.data.source import DataSource
 
 CALL = Span(Source("spec.dl", 'sklearn("iris")'), 0, 15)
 
