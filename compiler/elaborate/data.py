@@ -13,7 +13,7 @@ from dlc.compiler.elaborate.frame import Frame
 from dlc.compiler.elaborate.parameters import element_type, names_in, promise, size
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.values import Record, describe, is_sequence
-from dlc.compiler.errors import BadData, FieldType, NotBuilt, UnknownName
+from dlc.compiler.errors import BadData, DuplicateArgument, FieldType, NotBuilt, UnknownName
 from dlc.compiler.graph import Graph, Value
 from dlc.compiler.op import operations
 from dlc.compiler.passes.prune import prune
@@ -85,13 +85,26 @@ def _source(frame: Frame, tree: ast.Expr) -> SourceCall:
         raise Refusal(
             BadData("a source is a call that names where the examples are", tree.span, help='as in csv("prices.csv")')
         )
-    given = expressions.arguments(frame, tree.arguments)
-    return SourceCall(
-        tree.function.id,
-        tuple(_plain(argument.value, argument.span) for argument in given if argument.name is None),
-        {argument.name: _plain(argument.value, argument.span) for argument in given if argument.name is not None},
-        tree.span,
-    )
+    given: list[object] = []
+    named: dict[str, object] = {}
+    for argument in tree.arguments:
+        nested = argument.value
+        if isinstance(nested, ast.Call) and _is_unknown(frame, nested.function):
+            value: object = _source(frame, nested)
+        else:
+            value = _plain(expressions.evaluate(frame, nested), nested.span)
+        if argument.name is None:
+            given.append(value)
+        elif argument.name.id in named:
+            raise Refusal(DuplicateArgument(f"`{argument.name.id}` is given twice", argument.span))
+        else:
+            named[argument.name.id] = value
+    return SourceCall(tree.function.id, tuple(given), named, tree.span)
+
+
+def _is_unknown(frame: Frame, function: ast.Expr) -> bool:
+    """Whether a call is of something that only sources know, such as a tokenizer."""
+    return isinstance(function, ast.Name) and function.id not in frame.scope and function.id not in static.FUNCTIONS
 
 
 def _plain(value: Any, span: Span) -> object:

@@ -15,6 +15,7 @@ from dlc.compiler.elaborate.values import (
     POISON,
     Arg,
     Composition,
+    DataParts,
     Instance,
     Origin,
     Part,
@@ -268,6 +269,10 @@ def _attribute(frame: Frame, tree: ast.Attribute) -> Any:
             known = list(value.fields)
         case Instance() | Part():
             return lookup.part(frame, value, name, tree)
+        case DataParts():
+            if name in value.parts:
+                return value.parts[name]()
+            known = list(value.parts)
         case _:
             raise Refusal(UnknownAttribute(f"{describe(value)} has no parts", tree.name.span))
     near = nearest(name, known)

@@ -12,7 +12,7 @@ from dlc.compiler.elaborate.frame import Frame, Slot
 from dlc.compiler.elaborate.parameters import Parameters, bind_results
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.settings import settings_of
-from dlc.compiler.elaborate.values import BlockDef, Instance, Origin, Recipe
+from dlc.compiler.elaborate.values import BlockDef, DataParts, Instance, Origin, Recipe
 from dlc.compiler.errors import (
     DuplicateName,
     Misplaced,
@@ -149,6 +149,7 @@ def _attempt(top: Frame, tree: ast.Phase, data: DataSpec) -> tuple[Step, Frame]:
     batch = Dim.symbol("N").at(Origin(data.span, "`N` is the number of examples in a batch"))
     frame.scope.bind("N", batch, data.span)
     graph.statics["N"] = batch
+    frame.scope.bind(data.name, _parts(graph, data), data.span)
     for field in data.fields.values():
         type = Tensor(field.type.dtype, (batch, *field.type.shape), field.type.below)
         graph.inputs[field.name] = Value(type, field.span, field.name)
@@ -160,6 +161,19 @@ def _attempt(top: Frame, tree: ast.Phase, data: DataSpec) -> tuple[Step, Frame]:
     if not frame.failed:
         _check_effects(frame, tree, step)
     return step, frame
+
+
+def _parts(graph: Graph, data: DataSpec) -> DataParts:
+    """What a step can ask of its data as a whole: of a text, the share of each token in the training part."""
+
+    def frequencies() -> Value:
+        name = f"{data.name}_frequencies"
+        while name in data.fields:
+            name += "_"
+        type = Tensor.of(data.schema.vocabulary or 0)
+        return graph.inputs.setdefault(name, Value(type, data.span, name))
+
+    return DataParts(data.name, {} if data.schema.vocabulary is None else {"frequencies": frequencies})
 
 
 def _check_effects(frame: Frame, tree: ast.Phase, step: Step) -> None:

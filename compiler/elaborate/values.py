@@ -6,7 +6,7 @@ Static numbers are `Dim` (every int, symbolic or not), `float` and `bool`; lists
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -48,6 +48,15 @@ class Record:
 
     fields: Mapping[str, Any]
     spans: Mapping[str, Span] = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DataParts:
+    """What the name of a data block stands for in the steps that learn from it: its parts, each a tensor that is an
+    input of the step from its first use on."""
+
+    name: str
+    parts: Mapping[str, Callable[[], Value]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +201,8 @@ def describe(value: object) -> str:
             return f"the layer `{value.name}`"
         case Composition():
             return "a composition of layers"
+        case DataParts():
+            return f"the data `{value.name}`"
         case Instance() | Part():
             return f"the layer `{value.path}`"
         case _:
