@@ -23,7 +23,8 @@ class Config:
 
     train: the name of the `train` block. overrides: as given by `--set`. epochs: in place of the settings' own.
     files: for each file of the spec, by its place in the run, the hash of its text. data_folder: where relative paths
-    of the data start. threads: of PyTorch, which results depend on in their last bits.
+    of the data start. threads: of PyTorch, which results depend on in their last bits. data: what was read when the
+    training began: a fingerprint, the examples of each part, and the statistics that were fitted.
     """
 
     train: str
@@ -33,6 +34,7 @@ class Config:
     files: Mapping[str, str]
     data_folder: str
     threads: int | None = None
+    data: Mapping[str, Any] | None = None
 
     @property
     def fingerprint(self) -> str:

@@ -161,9 +161,9 @@ class Run:
         with _telling(self.folder):
             yield
 
-    def begin(self, threads: int, device: str) -> None:
-        """Notes where a training takes place, and how many threads it has."""
-        self.config = replace(self.config, threads=threads)
+    def begin(self, threads: int, device: str, data: Mapping[str, Any]) -> None:
+        """Notes where a training takes place, how many threads it has, and what its data is."""
+        self.config = replace(self.config, threads=threads, data=dict(data))
         with _telling(self.folder):
             _write_json(self.folder / CONFIG, self.config.document())
             _write_json(self.folder / ENVIRONMENT, _environment(threads, device))

@@ -14,16 +14,18 @@ from torch import Tensor, nn
 from dlc.compiler.program import Minimize, Program, TrainSpec
 from dlc.grammar.diagnostics import Refusal
 from dlc.grammar.suggest import nearest
-from dlc.runtime.data.load import Dataset, load_data
+from dlc.runtime.data.load import Dataset
+from dlc.runtime.data.statistics import save_statistics
 from dlc.runtime.emitted import load_module
 from dlc.runtime.errors import BrokenRun, NoDevice, NonFiniteLoss, RunExists, RunFinished, StepFailed, UnknownPart
 from dlc.runtime.seeds import seed_torch
 from dlc.runtime.train.checkpoint import BrokenCheckpointError, Checkpoint, read_tensors
+from dlc.runtime.train.data import describe, read_data, with_constants
 from dlc.runtime.train.loop import EpochEnded, Loop, NonFiniteError
 from dlc.runtime.train.metrics import plain
 from dlc.runtime.train.process import reproducible, stop_requests
 from dlc.runtime.train.progress import progress
-from dlc.runtime.train.run import METRICS, Run, data_folder, weights_file
+from dlc.runtime.train.run import METRICS, Run, weights_file
 from dlc.runtime.train.task import StepError, Task, measure
 
 # A checkpoint is due at the end of an epoch that took a second or more since the last, and within longer ones.
@@ -67,14 +69,16 @@ def train(
             raise Refusal(RunExists(f"{run.folder} has been trained already", None, help=help))
         if epochs is not None and epochs != run.config.epochs:
             run.extend(epochs)
-        data = load_data(spec.data, data_folder(spec.data), spec.settings.seed).to(place)
+        data = read_data(run, spec).to(place)
         task = make_task(spec, data, place)
         loop = Loop(task, spec.settings, epochs=run.config.epochs)
         if last is not None:
             _restore(run, spec, task, loop, last)
         if loop.finished:
             raise Refusal(_finished(run, loop))
-        run.begin(torch.get_num_threads(), str(place))
+        with run.writing():
+            save_statistics(run.folder, data.statistics)
+        run.begin(torch.get_num_threads(), str(place), describe(data))
         return _Session(run, spec, task, loop, last).train(quiet)
 
 
@@ -97,7 +101,7 @@ def evaluate(
         raise Refusal(UnknownPart(f"the data {spec.data.name} has no part `{part}`", None, help=help))
     path = weights_file(run)
     with reproducible(run.config.threads):
-        data = load_data(spec.data, data_folder(spec.data), spec.settings.seed).to(place)
+        data = read_data(run, spec).to(place)
         task = make_task(spec, data, place)
         try:
             tensors = read_tensors(path)
@@ -119,7 +123,7 @@ def make_task(spec: TrainSpec, data: Dataset, device: torch.device) -> Task:
     module = load_module(spec.name, emit_training(spec))
     seed_torch(spec.settings.seed)
     instances: dict[str, nn.Module] = {name: made.to(device) for name, made in module.build().items()}
-    return Task(instances, module.step, data.parts)
+    return Task(instances, with_constants(module.step, spec.step, spec.data, data), data.parts)
 
 
 def choose_device(name: str | None) -> torch.device:
