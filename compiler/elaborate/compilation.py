@@ -36,6 +36,7 @@ from dlc.grammar.source import Span
 
 MAX_DEPTH = 60  # of blocks within blocks
 MAX_NODES = 500_000  # in all graphs together
+MAX_SHARE = 65_536  # that a dimension is known to be a multiple of
 
 
 class Compilation:
@@ -112,6 +113,8 @@ class Compilation:
             return
         whole = share.whole or share
         total = share.share * (divisor // gcd(divisor, factor))
+        if total > MAX_SHARE:
+            return
         part = Dim.of_symbol(Symbol(whole.name, whole=whole, share=total))
         check = Check(Dim.of_symbol(whole) % total, "==", Dim.of(0), message, span)
         raise _Refined(whole, part * total, check)
@@ -198,6 +201,8 @@ class Compilation:
         self, frame: Frame, block: BlockDef, filled: calls.Filled, span: Span, instance: Instance | Part | None
     ) -> Any:
         """Calls a block's graph for what is passed in."""
+        if frame.failed and any(key[0] == id(block) for key in self._open):
+            raise Poisoned  # what has failed within a block would fail again in each turn of its recursion
         values: dict[str, Value] = {}
         for name, given in filled.tensors.items():
             if isinstance(given[0].value, Value):
