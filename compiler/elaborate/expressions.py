@@ -234,7 +234,12 @@ def _binary(frame: Frame, tree: ast.Binary) -> Any:
     if not is_tensor(left) and not is_tensor(right):
         return static.binary(tree.operator, left, right, tree.span)
     op = operations()[_OPERATIONS[tree.operator]]()
-    inputs = [_operand(left, tree.left.span), _operand(right, tree.right.span)]
+    sides = ((left, tree.left.span), (right, tree.right.span))
+    inputs = [_operand(value, span) for value, span in sides]
+    for (value, span), parameter in zip(sides, op.signature().tensors, strict=True):
+        if not is_tensor(value) and not parameter.scalar:
+            message = f"`{tree.operator}` multiplies matrices, and this is {describe(value)}"
+            raise Refusal(TensorExpected(message, span, help="write `*`"))
     names = [parameter.name for parameter in op.signature().tensors]
     spans = dict(zip(names, (tree.left.span, tree.right.span), strict=True))
     return vectors.note(frame, frame.apply(op, inputs, tree.span, spans), left, right)
