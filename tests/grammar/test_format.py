@@ -181,8 +181,8 @@ train T on D:
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_specs(name: str) -> None:
-    laid_out(SPECS[name])
+def test_specs_are_laid_out(name: str) -> None:
+    assert laid_out(SPECS[name]) == SPECS[name], f"dlc fmt {name} brings it into its layout"
 
 
 @pytest.mark.parametrize("name", SPECS)
