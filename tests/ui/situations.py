@@ -28,6 +28,12 @@ def _without_weights() -> AbstractContextManager[None]:
     return nullcontext()
 
 
+def _another_data() -> AbstractContextManager[None]:
+    with Path("specs/points.csv").open("a") as file:
+        file.write("8,13,21\n")
+    return nullcontext()
+
+
 def _large() -> AbstractContextManager[None]:
     Path("photos.dl").write_bytes(b"# pixels\n" * 200_000)
     return nullcontext()
@@ -46,6 +52,7 @@ SITUATIONS: dict[str, Callable[[], AbstractContextManager[object]]] = {
     "run/locked": _locked,
     "run/broken_weights": _broken,
     "run/no_weights": _without_weights,
+    "run/another_data": _another_data,
     "run/too_large": _large,
     "run/not_text": _latin,
     "run/missing_package": _without_sklearn,

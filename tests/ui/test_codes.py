@@ -23,6 +23,7 @@ OF_A_SPEC = [code for code in KINDS if code < "DL60" or code.startswith("DL65")]
 ELSEWHERE = {
     "DL1018": "ui/test_codes.py",  # FileTooLong: a megabyte
     "DL6008": "runtime/data/test_npz.py",  # a file of arrays, which is no text
+    "DL6015": "runtime/data/test_files.py",
     "DL7004": "runtime/infer/test_verify.py",  # a fault of the compiler
     "DL7005": "runtime/infer/test_verify.py",
     "DL8011": "runtime/train/test_trainer.py",  # told in PyTorch's words

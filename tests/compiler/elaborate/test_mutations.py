@@ -18,7 +18,7 @@ from dlc.runtime.spec import read_spec
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.dl"))
 COUNT = int(os.environ.get("DLC_MUTATIONS", "4"))
 SECONDS = 2.0
-CHARACTERS = st.characters(codec="utf-8") | st.sampled_from(list("()[]:,.=-><+*/%@ \n\"#0123456789_abNxT"))
+CHARACTERS = st.characters(codec="utf-8") | st.sampled_from(list('()[]:,.=-><+*/%@ \n"#0123456789_abNxT'))
 
 
 @pytest.fixture(scope="module", autouse=True)

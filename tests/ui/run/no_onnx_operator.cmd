@@ -1,1 +1,1 @@
-compile specs/inverse.dl --to onnx -o model.onnx
+compile specs/factors.dl --to onnx -o model.onnx

@@ -1,0 +1,2 @@
+train specs/line.dl -o runs/line -q --device cpu
+eval runs/line --device cpu
