@@ -345,6 +345,21 @@ class NeedsOver(Diagnostic):
     )
 
 
+class NotAveraged(Diagnostic):
+    """A report averages over batches something that does not average: the F1 score of a part of the data is not the
+    mean of the scores of its batches. Such a measure is exact where the step itself applies it, and the report
+    computes with it and with other scalars alone."""
+
+    code = "DL5007"
+    example = (
+        "model M(x: float[N, 4]) -> float[N, 3]:\n    return x -> linear(3)\n\n"
+        'data D:\n    source = sklearn("iris")\n    x: float[4] = data\n    y: int[] < 3 = target\n\n'
+        "block Score(logits: float[N, 3], y: int[N] < 3) -> float[]:\n    return f1(logits, y)\n\n"
+        "train T on D:\n    net = M()\n    settings:\n        epochs = 1\n    step:\n"
+        "        minimize cross_entropy(net(x), y)\n        report score = Score(net(x), y)\n"
+    )
+
+
 # --- DL65: data, as far as the compiler sees it -----------------------------------------------------------------
 
 

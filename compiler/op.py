@@ -213,6 +213,25 @@ class Op(Checked):
         """The ONNX nodes for inputs given as values."""
         raise NotImplementedError(f"{self.name}: {self.no_onnx}")
 
+    def splits(self, *inputs: Any, **_: Any) -> bool:
+        """Whether the mean over batches of this scalar, or matrix, is not that of them all together.
+
+        Then `tally` and `score` measure it over many batches.
+        """
+        return False
+
+    def tally(self, t: TorchContext, *inputs: Any, **_: Any) -> Code:
+        """What a batch adds to the measure of many.
+
+        A tuple of tensors is summed over batches, a list of tensors joined along axis 0, a scalar averaged over
+        examples.
+        """
+        raise NotImplementedError(f"{self.name} does not split")
+
+    def score(self, t: TorchContext, tally: Code) -> Code:
+        """The measure of all batches from what they added, a tensor or several."""
+        raise NotImplementedError(f"{self.name} does not split")
+
     def macs(self, *inputs: Any, **_: Any) -> Dim:
         """Multiply-adds for inputs of these types."""
         return Dim.of(0)

@@ -18,11 +18,13 @@ from dlc.compiler.errors import (
     Misplaced,
     NeedsOver,
     NoReturn,
+    NotAveraged,
     NothingTrained,
     OpenWeight,
     Stale,
 )
 from dlc.compiler.graph import Graph, Module, Value, weights_of
+from dlc.compiler.measuring import Measuring
 from dlc.compiler.program import DataSpec, Minimize, Procedure, Step, TrainSpec
 from dlc.compiler.types import Tensor
 from dlc.grammar import ast
@@ -184,6 +186,17 @@ def _check_effects(frame: Frame, tree: ast.Phase, step: Step) -> None:
             frame.refuse(Misplaced("`evaluate` measures, it does not learn", effect.span))
     elif not minimized and not any(reach.assigned(step.graph)):
         frame.refuse(NothingTrained("the step minimises nothing and assigns nothing", tree.name.span))
+    measuring = Measuring(step)
+    for report in step.reports:
+        op = measuring.hidden(report)
+        if op is not None:
+            frame.refuse(
+                NotAveraged(
+                    f"`{report.name}` would be an average over batches, and `{op.name}` does not average",
+                    report.span,
+                    help=f"apply `{op.name}` in the step itself, and compute the report of what it gives and of other scalars",
+                )
+            )
     if len(minimized) > 1:
         for effect in minimized:
             if not effect.over:

@@ -98,6 +98,16 @@ class CrossEntropy(Op):
         named |= {"label_smoothing": self.smoothing} if self.smoothing else {}
         return t.call("F.cross_entropy", logits, target, **named, **unless_mean(self.reduction))
 
+    def splits(self, logits: Tensor, target: Tensor, weight: Tensor | None = None) -> bool:
+        return self.reduction == "mean" and not target.dtype.is_float and not (self.ignore is None and weight is None)
+
+    def tally(self, t: TorchContext, logits: Code, target: Code, weight: Code | None = None) -> Code:
+        whole = CrossEntropy(smoothing=self.smoothing, ignore=self.ignore, axis=self.axis, reduction="sum")
+        return _tally(t, whole.torch(t, logits, target, weight), logits, target, weight, self)
+
+    def score(self, t: TorchContext, tally: Code) -> Code:
+        return t.binary("/", t.index(tally, "0"), t.index(tally, "1"))
+
     def onnx(self, g: OnnxContext, logits: OnnxValue, target: OnnxValue, weight: OnnxValue | None = None) -> OnnxValue:
         type, goal = g.inputs[:2]
         axis = self._axis(type, goal)
@@ -143,9 +153,29 @@ class Nll(Op):
         named |= {} if self.ignore is None else {"ignore_index": self.ignore}
         return t.call("F.nll_loss", logits, as_long(t, target, goal), **named, **unless_mean(self.reduction))
 
+    def splits(self, logits: Tensor, target: Tensor, weight: Tensor | None = None) -> bool:
+        return self.reduction == "mean" and not (self.ignore is None and weight is None)
+
+    def tally(self, t: TorchContext, logits: Code, target: Code, weight: Code | None = None) -> Code:
+        whole = Nll(ignore=self.ignore, axis=self.axis, reduction="sum")
+        return _tally(t, whole.torch(t, logits, target, weight), logits, target, weight, self)
+
+    def score(self, t: TorchContext, tally: Code) -> Code:
+        return t.binary("/", t.index(tally, "0"), t.index(tally, "1"))
+
     def onnx(self, g: OnnxContext, logits: OnnxValue, target: OnnxValue, weight: OnnxValue | None = None) -> OnnxValue:
         axis = class_axis(g.inputs[0], g.inputs[1], self.axis)
         return class_loss(g, logits, target, weight, axis, self.ignore, self.reduction)
+
+
+def _tally(
+    t: TorchContext, total: Code, logits: Code, target: Code, weight: Code | None, loss: CrossEntropy | Nll
+) -> Code:
+    """The sum of the losses, and what the mean divides it by: how many targets count, or the sum of their weights."""
+    if weight is None:
+        return Code(f"({total}, {t.method(t.binary('!=', target, t.literal(loss.ignore)), 'sum')})")
+    counted = Nll(ignore=loss.ignore, axis=loss.axis, reduction="sum")
+    return Code(f"({total}, {counted.torch(t, t.unary('-', t.call('torch.ones_like', logits)), target, weight)})")
 
 
 def class_axis(logits: Tensor, target: Tensor, axis: int | None) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dlc.compiler.dim import Dim
 from dlc.compiler.op import Example, Int, Op, Positive
@@ -24,22 +24,25 @@ from dlc.compiler.types import DType, ShapeError, Tensor, require_float, require
 if TYPE_CHECKING:
     from dlc.compiler.onnx.context import OnnxContext, OnnxValue
 
+_COUNTS = '''\
+def class_counts(guess, target):
+    """How often each class is guessed rightly, guessed, and true, of a row an example and a column a class."""
+    return (guess * target).sum(0), guess.sum(0), target.sum(0)'''
 _MACRO = '''\
-def macro_average(scores, guess, target):
-    """The mean of the classes' scores, over those that occur among the guesses or the targets."""
-    seen = (guess.sum(0) + target.sum(0) > 0).to(scores.dtype)
+def macro_average(scores, times):
+    """The mean of the classes' scores, over those that occur at all."""
+    seen = (times > 0).to(scores.dtype)
     return (scores * seen).sum() / seen.sum().clamp(min=1)'''
 _SHARE = '''\
-def {name}_score(guess, target):
-    """{about}, from a row for each example and a column for each class."""
-    right = (guess * target).sum(0)
-    return macro_average(right{twice} / ({total}).clamp(min=1), guess, target)'''
+def {name}_score(right, guessed, true):
+    """{about}, from how often each class is guessed rightly, guessed, and true."""
+    return macro_average({share}.clamp(min=1), guessed + true)'''
 _AUROC = '''\
 def auroc_score(scores, target):
     """How often a positive scores above a negative, ties counting half."""
-    wins = (scores[:, None] > scores).float() + (scores[:, None] == scores).float() / 2
-    pairs = target[:, None].float() * (1 - target.float())
-    return (wins * pairs).sum() / pairs.sum()'''
+    positive, negative = scores[target], scores[~target].sort().values
+    wins = torch.searchsorted(negative, positive) + torch.searchsorted(negative, positive, right=True)
+    return wins.sum() / (2 * len(positive) * len(negative))'''
 
 
 class Accuracy(Op):
@@ -108,8 +111,7 @@ class ClassScore(Op, abstract=True):
 
     axis: Int | None = None
     about: ClassVar[str]
-    twice: ClassVar[bool] = False
-    total: ClassVar[str]  # what the right guesses of a class are divided by
+    share: ClassVar[str]  # of a class, from how often it is guessed rightly, guessed and true, before it is clamped
 
     def infer(self, logits: Tensor, target: Tensor) -> Tensor:
         require_float("logits", logits)
@@ -120,10 +122,18 @@ class ClassScore(Op, abstract=True):
         return Tensor(DType.FLOAT, ())
 
     def torch(self, t: TorchContext, logits: Code, target: Code) -> Code:
+        return self.score(t, self.tally(t, logits, target))
+
+    def splits(self, *_: Any) -> bool:
+        return True
+
+    def tally(self, t: TorchContext, logits: Code, target: Code) -> Code:
+        return t.call(t.defining(_COUNTS), *one_hot_pair(t, logits, target, self.axis))
+
+    def score(self, t: TorchContext, tally: Code) -> Code:
         t.defining(_MACRO)
-        twice = " * 2" if self.twice else ""
-        score = t.defining(_SHARE.format(name=self.name, about=self.about, twice=twice, total=self.total))
-        return t.call(score, *one_hot_pair(t, logits, target, self.axis))
+        score = t.defining(_SHARE.format(name=self.name, about=self.about, share=self.share))
+        return t.call(score, Code(f"*{tally}"))
 
     def onnx(self, g: OnnxContext, logits: OnnxValue, target: OnnxValue) -> OnnxValue:
         guess, goal = onnx_one_hot_pair(g, logits, target, self.axis)
@@ -145,7 +155,7 @@ class Precision(ClassScore):
     """The share of a class's guesses that are right."""
 
     about = "The share of guesses that are right"
-    total = "guess.sum(0)"
+    share = "right / guessed"
     examples = (
         Example("N V", "int N < V", gives=""),
         Example("N V H W", "int N H W < V", gives=""),
@@ -160,7 +170,7 @@ class Recall(ClassScore):
     """The share of a class's members that are found."""
 
     about = "The share of members that are found"
-    total = "target.sum(0)"
+    share = "right / true"
     examples = (Example("N V", "int N < V", gives=""), Example("N", "bool N", gives=""))
 
     def divide(self, g: OnnxContext, right: OnnxValue, guessed: OnnxValue, true: OnnxValue) -> OnnxValue:
@@ -171,8 +181,7 @@ class F1(ClassScore, name="f1"):
     """The harmonic mean of precision and recall."""
 
     about = "The harmonic mean of precision and recall"
-    twice = True
-    total = "guess.sum(0) + target.sum(0)"
+    share = "2 * right / (guessed + true)"
     examples = (Example("N V", "int N < V", gives=""), Example("N", "int N < 2", gives=""))
 
     def divide(self, g: OnnxContext, right: OnnxValue, guessed: OnnxValue, true: OnnxValue) -> OnnxValue:
@@ -184,7 +193,7 @@ class Iou(ClassScore):
     """The intersection over the union of what is guessed and what is true. Jaccard, 1912."""
 
     about = "Intersection over union"
-    total = "guess.sum(0) + target.sum(0) - right"
+    share = "right / (guessed + true - right)"
     examples = (Example("N V H W", "int N H W < V", gives=""), Example("N", "int N < 2", gives=""))
 
     def divide(self, g: OnnxContext, right: OnnxValue, guessed: OnnxValue, true: OnnxValue) -> OnnxValue:
@@ -195,7 +204,7 @@ class Iou(ClassScore):
 class Auroc(Op):
     """The area under the receiver operating characteristic: how often a positive scores above a negative.
 
-    Ties count half. Without a positive and a negative in the batch it is not a number.
+    Ties count half. Without a positive and a negative it is not a number.
     """
 
     examples = (Example("20", "int 20 < 2", gives=""), Example("20", "bool 20", gives=""))
@@ -210,6 +219,15 @@ class Auroc(Op):
 
     def torch(self, t: TorchContext, scores: Code, target: Code) -> Code:
         return t.call(t.defining(_AUROC), scores, second_class(t, target, t.inputs[1]))
+
+    def splits(self, *_: Any) -> bool:
+        return True
+
+    def tally(self, t: TorchContext, scores: Code, target: Code) -> Code:
+        return Code(f"[{scores}, {second_class(t, target, t.inputs[1])}]")
+
+    def score(self, t: TorchContext, tally: Code) -> Code:
+        return t.call(t.defining(_AUROC), Code(f"*{tally}"))
 
     def onnx(self, g: OnnxContext, scores: OnnxValue, target: OnnxValue) -> OnnxValue:
         column = g.ints([1])
@@ -244,6 +262,15 @@ class Confusion(Op):
     def torch(self, t: TorchContext, logits: Code, target: Code) -> Code:
         guess, true = (t.method(each, "float") for each in one_hot_pair(t, logits, target, self.axis))
         return t.binary("@", t.attribute(true, "T"), guess)
+
+    def splits(self, *_: Any) -> bool:
+        return True
+
+    def tally(self, t: TorchContext, logits: Code, target: Code) -> Code:
+        return Code(f"({self.torch(t, logits, target)},)")
+
+    def score(self, t: TorchContext, tally: Code) -> Code:
+        return t.index(tally, "0")
 
     def onnx(self, g: OnnxContext, logits: OnnxValue, target: OnnxValue) -> OnnxValue:
         guess, true = onnx_one_hot_pair(g, logits, target, self.axis)

@@ -1,4 +1,4 @@
-"""How good predictions of numbers and of sequences are, as a scalar for one batch."""
+"""How good predictions of numbers and of sequences are, as a scalar."""
 
 from __future__ import annotations
 
@@ -13,11 +13,18 @@ from dlc.compiler.types import Tensor, require_axes, require_float
 if TYPE_CHECKING:
     from dlc.compiler.onnx.context import OnnxContext, OnnxValue
 
+_R2_PARTS = '''\
+def r2_parts(prediction, target):
+    """How many rows there are, and of each column the squared errors, the mean, and the squared distances from it."""
+    count, mean = target.new_full((1,), len(target)), target.mean(0, keepdim=True)
+    return [count, *((target - each).square().sum(0, keepdim=True) for each in (prediction, mean)), mean]'''
 _R2 = '''\
-def r2_score(prediction, target):
-    """The share of each column's variance that is explained, averaged over the columns."""
-    left = (target - prediction).square().sum(0)
-    return (1 - left / (target - target.mean(0)).square().sum(0)).mean()'''
+def r2_score(count, error, spread, mean):
+    """The share of each column's variance that is explained, averaged over the columns, from parts of the rows."""
+    count = count.reshape(-1, *[1] * (mean.ndim - 1))
+    centre = (count * mean).sum(0) / count.sum()
+    spread = spread.sum(0) + (count * (mean - centre).square()).sum(0)
+    return (1 - error.sum(0) / spread).mean()'''
 
 
 class Regression(Op, abstract=True):
@@ -28,15 +35,23 @@ class Regression(Op, abstract=True):
         require_target("target", target, "prediction", prediction)
         return Tensor(prediction.dtype, ())
 
+    def splits(self, *_: Any) -> bool:
+        return True
+
+    def torch(self, t: TorchContext, prediction: Code, target: Code) -> Code:
+        return self.score(t, self.tally(t, prediction, target))
+
+    def tally(self, t: TorchContext, prediction: Code, target: Code) -> Code:
+        return t.call("F.mse_loss", prediction, as_type(t, target, t.inputs[1], t.inputs[0].dtype))
+
 
 class Rmse(Regression):
     """The root of the mean squared difference."""
 
     examples = (Example("N T", "N T", gives=""), Example("N", "int N", gives=""))
 
-    def torch(self, t: TorchContext, prediction: Code, target: Code) -> Code:
-        target = as_type(t, target, t.inputs[1], t.inputs[0].dtype)
-        return t.method(t.call("F.mse_loss", prediction, target), "sqrt")
+    def score(self, t: TorchContext, tally: Code) -> Code:
+        return t.method(tally, "sqrt")
 
     def onnx(self, g: OnnxContext, prediction: OnnxValue, target: OnnxValue) -> OnnxValue:
         return g.op("Sqrt", _mse(g, prediction, target))
@@ -54,9 +69,12 @@ class R2(Regression, name="r2"):
         require_axes("prediction", prediction, 1)
         return super().infer(prediction, target)
 
-    def torch(self, t: TorchContext, prediction: Code, target: Code) -> Code:
+    def tally(self, t: TorchContext, prediction: Code, target: Code) -> Code:
         target = as_type(t, target, t.inputs[1], t.inputs[0].dtype)
-        return t.call(t.defining(_R2), prediction, target)
+        return t.call(t.defining(_R2_PARTS), prediction, target)
+
+    def score(self, t: TorchContext, tally: Code) -> Code:
+        return t.call(t.defining(_R2), Code(f"*{tally}"))
 
     def onnx(self, g: OnnxContext, prediction: OnnxValue, target: OnnxValue) -> OnnxValue:
         dtype, first = g.inputs[0].dtype, g.ints([0])
@@ -73,10 +91,8 @@ class Psnr(Regression):
     peak: PositiveFloat = 1.0
     examples = (Example("N C H W", "N C H W", gives=""), Example("N", "N", peak=255.0, gives=""))
 
-    def torch(self, t: TorchContext, prediction: Code, target: Code) -> Code:
-        error = t.call("F.mse_loss", prediction, as_type(t, target, t.inputs[1], t.inputs[0].dtype))
-        if self.peak != 1:
-            error = t.binary("/", error, t.literal(self.peak**2))
+    def score(self, t: TorchContext, tally: Code) -> Code:
+        error = tally if self.peak == 1 else t.binary("/", tally, t.literal(self.peak**2))
         return t.binary("*", t.literal(-10), t.call("torch.log10", error))
 
     def onnx(self, g: OnnxContext, prediction: OnnxValue, target: OnnxValue) -> OnnxValue:
@@ -105,6 +121,16 @@ class Perplexity(Op):
 
     def torch(self, t: TorchContext, logits: Code, target: Code) -> Code:
         return t.method(self._entropy.torch(t, logits, target), "exp")
+
+    def splits(self, *_: Any) -> bool:
+        return True
+
+    def tally(self, t: TorchContext, logits: Code, target: Code) -> Code:
+        whole = self._entropy
+        return (whole.torch if self.ignore is None else whole.tally)(t, logits, target)
+
+    def score(self, t: TorchContext, tally: Code) -> Code:
+        return t.method(tally if self.ignore is None else self._entropy.score(t, tally), "exp")
 
     def onnx(self, g: OnnxContext, logits: OnnxValue, target: OnnxValue) -> OnnxValue:
         return g.op("Exp", self._entropy.onnx(g, logits, target))

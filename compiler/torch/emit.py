@@ -8,13 +8,14 @@ from collections.abc import Iterable
 from textwrap import wrap
 
 from dlc.compiler.graph import Graph
+from dlc.compiler.measuring import Measuring
 from dlc.compiler.program import DataSpec, TrainSpec
 from dlc.compiler.torch.classes import Drafting, TwoForms, blocks, forms
 from dlc.compiler.torch.inline import FileParts
 from dlc.compiler.torch.layout import INDENT, LIMIT, lines
 from dlc.compiler.torch.merge import Merged, function
 from dlc.compiler.torch.names import identifier, unused
-from dlc.compiler.torch.training import build, step_function
+from dlc.compiler.torch.training import build, finish_function, step_function
 from dlc.compiler.weights import OpenWeight
 from dlc.grammar.source import Span
 
@@ -35,11 +36,13 @@ def emit_graph(graph: Graph) -> str:
 
 
 def emit_training(train: TrainSpec) -> str:
-    """A Python file with the classes of the instances, and two functions.
+    """A Python file with the classes of the instances, and two or three functions.
 
     `build()` gives the instances by their names, with fresh weights. `step(instances, minimize, fields)` does one
     step: it calls `minimize` with each scalar loss, and gives what is reported by name, as scalars. Each field has a
-    leading batch dimension.
+    leading batch dimension. Where the reports of several batches are not the averages of each one's, what a step
+    gives is averaged over examples (scalars), summed (tuples of tensors) or joined along axis 0 (lists of tensors),
+    and `finish(measured)` makes the reports of that.
     """
     files = FileParts()
     drafting = Drafting(files)
@@ -47,8 +50,10 @@ def emit_training(train: TrainSpec) -> str:
     step = train.step.graph
     called_by_step = [form for form in forms([(step, False)]) if form[0] is not step]
     drafting.add_all([*instances, *called_by_step])
-    merged = drafting.merged(taken=("build", "step", "minimize", *train.instances))
-    functions = [build(train, drafting, merged), step_function(train, drafting, merged)]
+    merged = drafting.merged(taken=("build", "step", "finish", "minimize", *train.instances))
+    measuring = Measuring(train.step)
+    functions = [build(train, drafting, merged), step_function(train, measuring, drafting, merged)]
+    functions += [finish_function("finish", measuring, files)] if measuring.finishes else []
     return write_file(train.name, train.span, files, [definition(unit) for unit in (*merged.units, *functions)])
 
 

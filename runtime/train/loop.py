@@ -15,7 +15,7 @@ from dlc.runtime.seeds import Stream, permutation
 from dlc.runtime.train.metrics import Averages
 from dlc.runtime.train.optimizers import make_optimizer
 from dlc.runtime.train.schedules import factor
-from dlc.runtime.train.task import Task, batches, length, measure, named
+from dlc.runtime.train.task import Task, batches, length, means, measure, named
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Loop:
         self.epochs = math.ceil(self.steps / len(self._bounds))
         self._names, weights = _trainable(task.instances)
         self._optimizer = make_optimizer(settings.optimizer, weights)
-        self._averages = Averages()
+        self._averages = Averages(task.finish)
         self.position = Position()
 
     @property
@@ -122,7 +122,7 @@ class Loop:
         descent = _Descent(self._optimizer)
         reports = self._task.call(descent, fields)
         if descent.refused is not None:
-            measured = {name: float(value.detach()) for name, value in reports.items()}
+            measured = {name: float(value.detach()) for name, value in reports.items() if isinstance(value, Tensor)}
             raise NonFiniteError(*descent.refused, self.position, measured)
         self._averages.add({**named(descent.losses), **reports}, stop - start)
         self.position = replace(self.position, batch=self.position.batch + 1, step=self.position.step + 1)
@@ -132,10 +132,10 @@ class Loop:
         return self._settings.optimizer.lr * factor(self._settings.schedule, step, self.steps)
 
     def _end_epoch(self) -> EpochEnded:
-        parts = {"train": self._averages.means()}
+        parts = {"train": means(self._averages)}
         if "valid" in self._task.parts:
             parts["valid"] = measure(self._task, "valid", self._settings)
-        self._averages = Averages()
+        self._averages = Averages(self._task.finish)
         self.position = Position(self.position.epoch + 1, 0, self.position.step)
         return EpochEnded(self.position, self._rate(self.position.step - 1), parts)
 
@@ -160,7 +160,7 @@ class Loop:
     def restore(self, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
         """Goes back to where a checkpoint was taken. The weights are restored by whoever owns them."""
         self.position = Position(**record["position"])
-        self._averages = Averages.restored(record["averages"])
+        self._averages = Averages.restored(record["averages"], self._task.finish)
         whole = self._optimizer.state_dict()
         states: dict[int, dict[str, Tensor]] = {}
         for index, name in enumerate(self._names):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from dlc.compiler.settings import Settings
 from dlc.runtime.emitted import SUFFIX
 from dlc.runtime.seeds import Stream, derive, torch_seeded
-from dlc.runtime.train.metrics import Averages
+from dlc.runtime.train.metrics import Averages, Finish, Measured, UndefinedError
 
 Fields = Mapping[str, Tensor]
 
@@ -35,16 +35,18 @@ class StepError(Exception):
 class Task:
     """What is trained, on what.
 
-    step: called with the instances in order, then `minimize`, then the fields of a batch in order; gives the reports.
+    step: called with the instances in order, then `minimize`, then the fields of a batch in order; gives what the
+    batch measures. finish: makes the reports of what many batches measured, where they are more than averages.
     parts: for each part of the data its fields, each with one entry along axis 0 for each example. Modules and fields
     are on one device.
     """
 
     instances: Mapping[str, nn.Module]
-    step: Callable[..., Mapping[str, Tensor]]
+    step: Callable[..., Mapping[str, Measured]]
     parts: Mapping[str, Fields]
+    finish: Finish | None = None
 
-    def call(self, minimize: Callable[[Tensor], None], fields: Sequence[Tensor]) -> Mapping[str, Tensor]:
+    def call(self, minimize: Callable[[Tensor], None], fields: Sequence[Tensor]) -> Mapping[str, Measured]:
         """One step on a batch. Raises StepError."""
         try:
             return self.step(*self.instances.values(), minimize, *fields)
@@ -68,7 +70,7 @@ def measure(task: Task, part: str, settings: Settings) -> dict[str, float]:
     """
     fields = task.parts[part]
     count = length(fields)
-    averages = Averages()
+    averages = Averages(task.finish)
     devices = [field.device for field in fields.values() if field.device.type == "cuda"][:1]
     with _evaluating(task.instances.values(), settings.seed, devices), torch.no_grad():
         for start, stop in batches(count, count if settings.batch == "all" else settings.batch):
@@ -76,7 +78,15 @@ def measure(task: Task, part: str, settings: Settings) -> dict[str, float]:
             batch = [field[start:stop] for field in fields.values()]
             reports = task.call(losses.append, batch)
             averages.add({**named(losses), **reports}, stop - start)
-    return averages.means()
+    return means(averages)
+
+
+def means(averages: Averages) -> dict[str, float]:
+    """What was measured. Raises StepError for a report that has no value."""
+    try:
+        return averages.means()
+    except UndefinedError as error:
+        raise StepError(error) from error
 
 
 @contextmanager

@@ -123,7 +123,8 @@ def make_task(spec: TrainSpec, data: Dataset, device: torch.device) -> Task:
     module = load_module(spec.name, emit_training(spec))
     seed_torch(spec.settings.seed)
     instances: dict[str, nn.Module] = {name: made.to(device) for name, made in module.build().items()}
-    return Task(instances, with_constants(module.step, spec.step, spec.data, data), data.parts)
+    step = with_constants(module.step, spec.step, spec.data, data)
+    return Task(instances, step, data.parts, getattr(module, "finish", None))
 
 
 def choose_device(name: str | None) -> torch.device:
