@@ -2,88 +2,70 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self, cast
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
 from dlc.compiler.checked import Checked
+from dlc.compiler.choice import Choice
 from dlc.compiler.op import Float, NonNegative, Positive, PositiveFloat
-
-Share = Annotated[Float, Field(ge=0, lt=1)]
-
-
-class Choice(Checked):
-    """A call such as `adamw(lr=1e-3)`, chosen from a family by its name."""
-
-    name: ClassVar[str]
-    families: ClassVar[dict[str, dict[str, type[Choice]]]] = {}
-
-    def __init_subclass__(cls, name: str = "", **options: Any) -> None:
-        super().__init_subclass__(**options)
-        cls.name = name
-        family = next((base.__name__ for base in cls.__mro__[1:] if base.__name__ in Choice.families), None)
-        if family is None:
-            Choice.families[cls.__name__] = {}
-        else:
-            Choice.families[family][name] = cls
-
-    @classmethod
-    def choices(cls) -> dict[str, type[Self]]:
-        """The members of this family by their names in the language."""
-        return cast("dict[str, type[Self]]", Choice.families[cls.__name__])
+from dlc.compiler.optimizers import LBFGS, AdamW, Optimizer, Share
+from dlc.compiler.schedules import ConstantRate, Schedule
 
 
-class Optimizer(Choice):
-    """How weights follow their gradients."""
-
-    lr: PositiveFloat
+class Average(Choice):
+    """Weights averaged over the training: these are measured and exported, while training goes on with its own."""
 
 
-class SGD(Optimizer, name="sgd"):
-    """Gradient descent, with momentum and Nesterov's lookahead if asked for."""
+class EMA(Average, name="ema"):
+    """An exponential average over the updates, in which each older one counts `decay` times as much.
 
-    lr: PositiveFloat = 0.01
-    momentum: Share = 0.0
-    nesterov: bool = False
-    weight_decay: Annotated[Float, Field(ge=0)] = 0.0
+    The shares of the updates sum to 1 from the first on, as in Adam, so that it never leans to the initial weights.
+    """
+
+    decay: Share
+
+
+class SWA(Average, name="swa"):
+    """The mean of the weights after each update, from a share `start` of the training on. Izmailov and others, 2018."""
+
+    start: Share = 0.75
+
+
+class StopEarly(Checked):
+    """Training ends when what is watched has been no better for `patience` epochs.
+
+    on: a part of the data and what is measured there. better: whether less or more of it is. least: the change that
+    counts as better.
+    """
+
+    patience: Positive
+    on: str = "valid loss"
+    better: Literal["less", "more"] = "less"
+    least: Annotated[Float, Field(ge=0)] = 0.0
+
+
+class CheckpointInterval(Checked):
+    """When a checkpoint is written, and how many are kept. Without an interval: at the end of an epoch that took a
+    second or more since the last, and every half minute within longer ones."""
+
+    epochs: Positive | None = None
+    steps: Positive | None = None
+    minutes: PositiveFloat | None = None
+    keep: Positive = 2
 
     def cross_check(self) -> None:
-        if self.nesterov and not self.momentum:
-            raise ValueError("nesterov looks ahead along the momentum, so it needs momentum above 0")
+        if sum(value is not None for value in (self.epochs, self.steps, self.minutes)) > 1:
+            raise ValueError("an interval is a number of epochs, of steps or of minutes: set one of them")
 
 
-class Adam(Optimizer, name="adam"):
-    """Kingma and Ba, 2014."""
+class Clash(ValueError):
+    """Two settings that do not go together: the one that is refused, and the other."""
 
-    lr: PositiveFloat = 1e-3
-    betas: tuple[Share, Share] = (0.9, 0.999)
-    eps: PositiveFloat = 1e-8
-    weight_decay: Annotated[Float, Field(ge=0)] = 0.0
-
-
-class AdamW(Optimizer, name="adamw"):
-    """Adam with decoupled weight decay. Loshchilov and Hutter, 2017."""
-
-    lr: PositiveFloat = 1e-3
-    betas: tuple[Share, Share] = (0.9, 0.999)
-    eps: PositiveFloat = 1e-8
-    weight_decay: Annotated[Float, Field(ge=0)] = 0.01
-
-
-class Schedule(Choice):
-    """How the learning rate changes; `warmup` steps lead linearly up to it."""
-
-    warmup: NonNegative = 0
-
-
-class ConstantRate(Schedule, name="constant"):
-    """The learning rate stays as it is."""
-
-
-class Cosine(Schedule, name="cosine"):
-    """Half a cosine down to `final` times the learning rate. Loshchilov and Hutter, 2016."""
-
-    final: Annotated[Float, Field(ge=0, le=1)] = 0.0
+    def __init__(self, message: str, refused: str, other: str) -> None:
+        super().__init__(message)
+        self.refused = refused
+        self.other = other
 
 
 def _all_or_count(value: Any) -> Any:
@@ -93,15 +75,41 @@ def _all_or_count(value: Any) -> Any:
 
 
 class Settings(Checked):
-    """The settings of a `train` block."""
+    """The settings of a `train` block.
+
+    rates: factors of the learning rate by the paths of parts; for a weight the longest path counts. clip_norm: of the
+    gradient of all that a `minimize` updates. clip_value: of each number of it. accumulate: so many steps make one
+    update, of the mean gradient over their examples.
+    """
 
     batch: Annotated[Literal["all"] | Positive, BeforeValidator(_all_or_count)] = 32
     epochs: Positive | None = None
     steps: Positive | None = None
     optimizer: Optimizer = Field(default_factory=AdamW)
+    rates: tuple[tuple[str, Annotated[Float, Field(ge=0)]], ...] = ()
     schedule: Schedule = Field(default_factory=ConstantRate)
+    clip_norm: PositiveFloat | None = None
+    clip_value: PositiveFloat | None = None
+    accumulate: Positive = 1
+    average: Average | None = None
+    stop_early: StopEarly | None = None
+    shuffle: bool = True
     seed: NonNegative = 0
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    checkpoint: CheckpointInterval = Field(default_factory=CheckpointInterval)
+    bucket: bool = False
+    plan: str = "plain"
 
     def cross_check(self) -> None:
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("a training lasts a number of epochs or a number of steps: set one of the two")
+        if isinstance(self.optimizer, LBFGS):
+            clashes = {
+                "clip_norm": self.clip_norm is not None,
+                "clip_value": self.clip_value is not None,
+                "accumulate": self.accumulate > 1,
+                "precision": self.precision == "fp16",
+            }
+            for name, clashing in clashes.items():
+                if clashing:
+                    raise Clash(f"lbfgs searches along the gradient as it is, without `{name}`", name, "optimizer")

@@ -130,7 +130,9 @@ class BadImage(Diagnostic):
     have the same size, or are brought to the `height` and `width` that the source is given."""
 
     code = "DL6016"
-    example = 'data Pets:\n    source = images("pets")  # whose photos differ in size\n    x: float[3, 64, 64] = image\n'
+    example = (
+        'data Pets:\n    source = images("pets")  # whose photos differ in size\n    x: float[3, 64, 64] = image\n'
+    )
 
 
 class AnotherData(Diagnostic):
@@ -276,4 +278,14 @@ class StepFailed(Diagnostic):
         'data Digits:\n    source = sklearn("digits")\n    word: int[] = target\n\n'
         "train Fit on Digits:\n    net = Words()\n    settings:\n        epochs = 1\n"
         "    step:\n        minimize mean(net(word) ** 2)\n"
+    )
+
+
+class UnfitOrigin(Diagnostic):
+    """A training starts `from` the weights of a run that is not there, has no weights yet, or trained something else:
+    every weight must be there under its path, with its shape."""
+
+    code = "DL8017"
+    example = (
+        'train Tune on Digits:\n    net = Classifier() from "runs/base"  # where runs/base trained 5 classes, not 10\n'
     )

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MODEL, STATE, RECORD = "model.safetensors", "state.safetensors", "state.json"
-_KEPT = 2
 _WRITING = ".writing"
 
 
@@ -45,14 +44,15 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The checkpoints of a run, the last two of which are kept."""
+    """The checkpoints of a run, the last few of which are kept."""
 
     def __init__(self, run: Path) -> None:
         self._run = run
         self._folder = run / "checkpoints"
 
-    def save(self, checkpoint: Checkpoint) -> None:
-        """Adds a checkpoint. OSError where it cannot be written: those before it remain."""
+    def save(self, checkpoint: Checkpoint, keep: int = 2) -> None:
+        """Adds a checkpoint, of which the last `keep` remain. OSError where it cannot be written: those before it
+        remain."""
         from safetensors.torch import save
 
         numbers = self._numbers()
@@ -68,7 +68,7 @@ class Checkpoints:
         os.rename(writing, place)
         sync_folder(self._folder)
         self._show(place)
-        for number in numbers[: 1 - _KEPT]:
+        for number in numbers[: len(numbers) + 1 - keep]:
             shutil.rmtree(self._folder / str(number))
 
     def load(self) -> Checkpoint | None:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from dlc.compiler.schedules import Plateau
 from dlc.compiler.settings import Settings
 from dlc.runtime.seeds import Stream, permutation
-from dlc.runtime.train.metrics import Averages
-from dlc.runtime.train.optimizers import make_optimizer
+from dlc.runtime.train.averaging import WeightAverage
+from dlc.runtime.train.descent import Descent, Minimize, NotFinite
+from dlc.runtime.train.metrics import Averages, Measured
 from dlc.runtime.train.schedules import factor
-from dlc.runtime.train.task import Task, batches, length, means, measure, named
+from dlc.runtime.train.task import Over, Task, batches, length, measure, named
+from dlc.runtime.train.tracing import first_spoilt
+from dlc.runtime.train.watching import Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,42 +34,47 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Stepped:
-    """A step was taken. loss: the sum of what it minimised."""
+    """A step was taken. loss: the sum of what it minimised, if it minimised anything."""
 
     position: Position
-    loss: float
+    loss: float | None
     examples: int
 
 
 @dataclass(frozen=True, slots=True)
 class EpochEnded:
-    """An epoch ended, or the last steps did. lr: of the last step. parts: the means of each part's reports."""
+    """An epoch ended, or the last steps did. lr: of the last step. parts: the means of each part's reports. stopped:
+    whether training ends here because it gets no better."""
 
     position: Position
     lr: float
     parts: Mapping[str, Mapping[str, float]]
+    stopped: bool = False
 
 
 class NonFiniteError(Exception):
-    """A loss is infinite or not a number. Nothing has been updated by it.
+    """A loss or a gradient is infinite or not a number. Nothing has been updated by it.
 
-    number: which of the step's losses it is, from 0. step: counted from 1. reports: what the step reports.
+    found: which. step, epoch, batch: counted from 1, the batch within its epoch. reports: the scalars that the step
+    measures. first: what was the first to hold such a number, where it is known.
     """
 
-    def __init__(self, loss: float, number: int, position: Position, reports: Mapping[str, float]) -> None:
-        super().__init__(f"the loss is {loss} at step {position.step + 1}")
-        self.loss = loss
-        self.number = number
+    def __init__(self, found: NotFinite, position: Position, reports: Mapping[str, float], first: str | None) -> None:
+        what = "the loss" if found.weight is None else f"the gradient of {found.weight}"
+        super().__init__(f"{what} is {found.value} at step {position.step + 1}")
+        self.found = found
         self.epoch = position.epoch + 1
+        self.batch = position.batch + 1
         self.step = position.step + 1
         self.reports = reports
+        self.first = first
 
 
 class Loop:
     """A training, from where it stands to its end, as a series of events.
 
     Between two events everything is at rest: `tensors` and `record` hold all that it takes to go on from there, bit
-    for bit. epochs: how many, in place of what the settings say.
+    for bit, beside the weights as `averaged` shows them. epochs: how many, in place of what the settings say.
     """
 
     def __init__(self, task: Task, settings: Settings, *, epochs: int | None = None) -> None:
@@ -78,19 +88,32 @@ class Loop:
         else:
             self.steps = (epochs or settings.epochs or 0) * len(self._bounds)
         self.epochs = math.ceil(self.steps / len(self._bounds))
-        self._names, weights = _trainable(task.instances)
-        self._optimizer = make_optimizer(settings.optimizer, weights)
-        self._averages = Averages(task.finish)
+        self._descent = Descent(task, settings)
+        self._average = WeightAverage(settings.average, task.instances, self.steps)
+        self._plateau = Watch(settings.schedule) if isinstance(settings.schedule, Plateau) else None
+        self._reduced = 1.0
+        self._stop = Watch(settings.stop_early) if settings.stop_early is not None else None
+        self._means = Averages(self._task.finish)
         self.position = Position()
 
     @property
+    def stopped(self) -> bool:
+        """Whether training ended because it got no better."""
+        early = self._settings.stop_early
+        return self._stop is not None and early is not None and self._stop.waited >= early.patience
+
+    @property
     def finished(self) -> bool:
-        """Whether all steps were taken and the last epoch was measured."""
-        return self.position.step >= self.steps and self.position.batch == 0
+        """Whether all steps were taken, or as many as make it better, and the last epoch was measured."""
+        return (self.position.step >= self.steps or self.stopped) and self.position.batch == 0
 
     @property
     def device(self) -> torch.device:
         return next(iter(self._train.values())).device
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """The modules with the weights that are measured and saved: their averages, if the settings ask for them."""
+        return self._average.shown()
 
     # --- training ---
 
@@ -106,105 +129,133 @@ class Loop:
 
     def _order(self) -> Tensor | None:
         """The order of this epoch's examples: a function of the seed and the epoch, whatever came before."""
-        if self._settings.batch == "all":
+        if self._settings.batch == "all" or not self._settings.shuffle:
             return None
         order = permutation(self._count, self._settings.seed, Stream.SHUFFLE, self.position.epoch)
         return torch.as_tensor(order).to(self.device)
 
     def _step(self, order: Tensor | None) -> Stepped:
         start, stop = self._bounds[self.position.batch]
-        fields = list(self._train.values())
-        if order is not None:
-            chosen = order[start:stop]
-            fields = [field.index_select(0, chosen) for field in fields]
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._rate(self.position.step)
-        descent = _Descent(self._optimizer)
-        reports = self._task.call(descent, fields)
-        if descent.refused is not None:
-            measured = {name: float(value.detach()) for name, value in reports.items() if isinstance(value, Tensor)}
-            raise NonFiniteError(*descent.refused, self.position, measured)
-        self._averages.add({**named(descent.losses), **reports}, stop - start)
+        if order is None:
+            fields = [field[start:stop] for field in self._train.values()]
+        else:
+            fields = [field.index_select(0, order[start:stop]) for field in self._train.values()]
+        random = self._random()
+        minimize = Minimize(
+            self._descent,
+            self._settings,
+            self._rate(self.position.step),
+            stop - start,
+            due := self._due(),
+            self._task.keep_graph,
+            lambda: self._again(fields, random),
+        )
+        measured = self._task.call(minimize, fields)
+        if minimize.refused is not None:
+            raise self._refused(minimize.refused, measured, fields, random)
+        if due:
+            self._average.update(self.position.step)
+        self._means.add({**named(minimize.losses), **measured}, stop - start)
         self.position = replace(self.position, batch=self.position.batch + 1, step=self.position.step + 1)
-        return Stepped(self.position, sum(descent.losses), stop - start)
+        return Stepped(self.position, sum(minimize.losses) if minimize.losses else None, stop - start)
+
+    def _due(self) -> bool:
+        """Whether gradients are used in this step, or gathered for a later one of the epoch."""
+        taken = self.position.batch + 1
+        last = taken == len(self._bounds) or self.position.step + 1 == self.steps
+        return last or taken % self._settings.accumulate == 0
 
     def _rate(self, step: int) -> float:
-        return self._settings.optimizer.lr * factor(self._settings.schedule, step, self.steps)
+        """What learning rates are multiplied by."""
+        return self._reduced * factor(self._settings.schedule, step, self.steps, len(self._bounds))
+
+    def _again(self, fields: Sequence[Tensor], random: Mapping[str, Tensor]) -> Tensor:
+        """The step's loss, computed once more with the same random draws; all but the weights is as it was."""
+        buffers = [buffer for module in self._task.instances.values() for buffer in module.buffers()]
+        before, drawn = [buffer.clone() for buffer in buffers], self._random()
+        losses: list[Tensor] = []
+
+        def record(loss: Tensor, *, over: Over | None = None, using: str | None = None) -> None:
+            losses.append(loss)
+
+        self._set_random(random)
+        self._task.call(record, fields)
+        self._set_random(drawn)
+        for buffer, value in zip(buffers, before, strict=True):
+            buffer.copy_(value)
+        return losses[0]
+
+    def _refused(
+        self, found: NotFinite, measured: Mapping[str, Measured], fields: Sequence[Tensor], random: Mapping[str, Tensor]
+    ) -> NonFiniteError:
+        scalars = {name: float(value.detach()) for name, value in measured.items() if isinstance(value, Tensor)}
+        self._set_random(random)
+        first = first_spoilt(self._task, list(self._train), fields)
+        return NonFiniteError(found, self.position, scalars, first)
 
     def _end_epoch(self) -> EpochEnded:
-        parts = {"train": means(self._averages)}
+        parts = {"train": self._means.means()}
         if "valid" in self._task.parts:
-            parts["valid"] = measure(self._task, "valid", self._settings)
-        self._averages = Averages(self._task.finish)
+            with self.averaged():
+                parts["valid"] = measure(self._task, "valid", self._settings)
+        self._means = Averages(self._task.finish)
+        lr = self._settings.optimizer.lr * self._rate(self.position.step - 1)
+        self._watch(parts)
         self.position = Position(self.position.epoch + 1, 0, self.position.step)
-        return EpochEnded(self.position, self._rate(self.position.step - 1), parts)
+        return EpochEnded(self.position, lr, parts, self.stopped)
+
+    def _watch(self, parts: Mapping[str, Mapping[str, float]]) -> None:
+        schedule = self._settings.schedule
+        if self._plateau is not None and isinstance(schedule, Plateau):
+            self._plateau.see(parts)
+            if self._plateau.waited > schedule.patience:
+                self._reduced *= schedule.factor
+                self._plateau.waited = 0
+        if self._stop is not None:
+            self._stop.see(parts)
 
     # --- what it takes to go on ---
 
-    def tensors(self) -> dict[str, Tensor]:
-        """The optimiser's state by weight, and the states of the random generators."""
-        found: dict[str, Tensor] = {"random.cpu": torch.get_rng_state()}
+    def _random(self) -> dict[str, Tensor]:
+        """The states of the random generators."""
+        found = {"random.cpu": torch.get_rng_state()}
         if self.device.type == "cuda":
             found["random.cuda"] = torch.cuda.get_rng_state(self.device)
-        states: Mapping[int, Mapping[str, Any]] = self._optimizer.state_dict()["state"]
-        for index, state in states.items():
-            for key, value in state.items():
-                if value is not None:  # a momentum that is not used
-                    found[f"optimizer.{self._names[index]}.{key}"] = torch.as_tensor(value)
         return found
 
+    def _set_random(self, states: Mapping[str, Tensor]) -> None:
+        torch.set_rng_state(states["random.cpu"])
+        if self.device.type == "cuda" and "random.cuda" in states:
+            torch.cuda.set_rng_state(states["random.cuda"], self.device)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The states of optimisers and random generators, gradients that wait, and, where the model that is saved is
+        an average, the weights themselves."""
+        return {**self._random(), **self._descent.tensors(), **self._average.tensors()}
+
     def record(self) -> dict[str, Any]:
-        """The position and the sums of the epoch that is under way, as JSON holds them."""
-        return {"position": asdict(self.position), "finished": self.finished, "averages": self._averages.state()}
+        """The position, the sums of the epoch that is under way and the like, as JSON holds them."""
+        return {
+            "position": asdict(self.position),
+            "finished": self.finished,
+            "averages": self._means.state(),
+            "descent": self._descent.record(),
+            "average": self._average.record(),
+            "reduced": self._reduced.hex(),
+            "plateau": self._plateau.state() if self._plateau else None,
+            "stop": self._stop.state() if self._stop else None,
+        }
 
     def restore(self, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
-        """Goes back to where a checkpoint was taken. The weights are restored by whoever owns them."""
+        """Goes back to where a checkpoint was taken, whose model is in the modules. Raises KeyError, TypeError,
+        ValueError or RuntimeError where the state does not fit."""
         self.position = Position(**record["position"])
-        self._averages = Averages.restored(record["averages"], self._task.finish)
-        whole = self._optimizer.state_dict()
-        states: dict[int, dict[str, Tensor]] = {}
-        for index, name in enumerate(self._names):
-            prefix = f"optimizer.{name}."
-            # A weight's name may start another's, but what an optimiser keeps has no dot in its name.
-            state = {
-                key.removeprefix(prefix): tensor.clone()
-                for key, tensor in tensors.items()
-                if key.startswith(prefix) and "." not in key.removeprefix(prefix)
-            }
-            if state:
-                states[index] = state
-        self._optimizer.load_state_dict({**whole, "state": states})
-        torch.set_rng_state(tensors["random.cpu"])
-        if self.device.type == "cuda" and "random.cuda" in tensors:
-            torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
-
-
-class _Descent:
-    """`minimize` while training: a gradient step on each loss, until one is not finite."""
-
-    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
-        self._optimizer = optimizer
-        self.losses: list[float] = []
-        self.refused: tuple[float, int] | None = None
-
-    def __call__(self, loss: Tensor) -> None:
-        if self.refused is not None:
-            return
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            self.refused = value, len(self.losses)
-            return
-        self.losses.append(value)
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # pyright: ignore[reportUnknownMemberType]
-        self._optimizer.step()
-
-
-def _trainable(instances: Mapping[str, nn.Module]) -> tuple[list[str], list[nn.Parameter]]:
-    """The weights that are learned, each once, with their names."""
-    found: dict[int, tuple[str, nn.Parameter]] = {}
-    for instance, module in instances.items():
-        for name, weight in module.named_parameters():
-            if weight.requires_grad:
-                found.setdefault(id(weight), (f"{instance}.{name}", weight))
-    return [name for name, _ in found.values()], [weight for _, weight in found.values()]
+        self._means = Averages.restored(record["averages"], self._task.finish)
+        self._average.restore(tensors, record["average"])
+        self._descent.restore(tensors, record["descent"])
+        self._reduced = float.fromhex(record["reduced"])
+        if self._plateau is not None:
+            self._plateau.restore(record["plateau"])
+        if self._stop is not None:
+            self._stop.restore(record["stop"])
+        self._set_random(tensors)

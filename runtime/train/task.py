@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from dlc.compiler.optimizers import Optimizer
 from dlc.compiler.settings import Settings
 from dlc.runtime.emitted import SUFFIX
 from dlc.runtime.seeds import Stream, derive, torch_seeded
-from dlc.runtime.train.metrics import Averages, Finish, Measured, UndefinedError
+from dlc.runtime.train.metrics import Averages, Finish, Measured
 
 Fields = Mapping[str, Tensor]
+
+Over = Sequence[nn.Module | nn.Parameter]
+"""What a `minimize` updates: modules and single weights."""
 
 
 class StepError(Exception):
@@ -35,23 +40,59 @@ class StepError(Exception):
 class Task:
     """What is trained, on what.
 
-    step: called with the instances in order, then `minimize`, then the fields of a batch in order; gives what the
-    batch measures. finish: makes the reports of what many batches measured, where they are more than averages.
+    step: called with the instances in order, then `minimize`, then the fields of a batch in order; gives what it
+    measures, of which `finish` makes the reports where they are more than averages over examples.
+    It calls `minimize(loss, over=[...], using="sgd(lr=0.1)")`, `over` where the spec says so, `using` with the text of
+    an optimiser of `using`. While nothing is to be updated, the instances are in evaluation mode, and it assigns
+    nothing.
     parts: for each part of the data its fields, each with one entry along axis 0 for each example. Modules and fields
     are on one device.
+    evaluate: measures in the place of `step`; called without `minimize`. finish_evaluate: its `finish`.
+    differentiates: whether `step` or `evaluate` takes gradients itself. keep_graph: whether `step` may differentiate
+    what it computed more than once. assigns: whether it assigns weights. precision: that of the settings.
     """
 
     instances: Mapping[str, nn.Module]
     step: Callable[..., Mapping[str, Measured]]
     parts: Mapping[str, Fields]
     finish: Finish | None = None
+    evaluate: Callable[..., Mapping[str, Measured]] | None = None
+    finish_evaluate: Finish | None = None
+    using: Mapping[str, Optimizer] = field(default_factory=dict[str, Optimizer])
+    differentiates: bool = False
+    keep_graph: bool = False
+    assigns: bool = False
+    precision: str = "fp32"
 
-    def call(self, minimize: Callable[[Tensor], None], fields: Sequence[Tensor]) -> Mapping[str, Measured]:
+    def call(self, minimize: Callable[..., None], fields: Sequence[Tensor]) -> Mapping[str, Measured]:
         """One step on a batch. Raises StepError."""
+        return self._run(self.step, minimize, *fields)
+
+    def measure(self, fields: Sequence[Tensor]) -> Mapping[str, Measured]:
+        """A batch's losses, and what is measured on it, with nothing updated. Raises StepError."""
+        if self.evaluate is not None:
+            return self._run(self.evaluate, *fields)
+        losses: list[Tensor] = []
+
+        def record(loss: Tensor, *, over: Over | None = None, using: str | None = None) -> None:
+            losses.append(loss.detach())
+
+        measured = self._run(self.step, record, *fields)
+        return {**named(losses), **measured}
+
+    def _run(self, function: Callable[..., Mapping[str, Measured]], *arguments: Any) -> Mapping[str, Measured]:
         try:
-            return self.step(*self.instances.values(), minimize, *fields)
+            with self._autocast(arguments[-1].device.type):
+                return function(*self.instances.values(), *arguments)
         except (RuntimeError, IndexError, ValueError) as error:
             raise StepError(error) from error
+
+    def _autocast(self, device: str) -> AbstractContextManager[object]:
+        if self.precision == "fp32":
+            return nullcontext()
+        dtype = torch.bfloat16 if self.precision == "bf16" else torch.float16
+        # Copies of weights in lower precision are kept for a step, and would not follow an assignment.
+        return torch.autocast(device, dtype, cache_enabled=not self.assigns)
 
 
 def batches(count: int, size: int) -> list[tuple[int, int]]:
@@ -70,23 +111,12 @@ def measure(task: Task, part: str, settings: Settings) -> dict[str, float]:
     """
     fields = task.parts[part]
     count = length(fields)
-    averages = Averages(task.finish)
+    averages = Averages(task.finish if task.evaluate is None else task.finish_evaluate)
     devices = [field.device for field in fields.values() if field.device.type == "cuda"][:1]
-    with _evaluating(task.instances.values(), settings.seed, devices), torch.no_grad():
+    with _evaluating(task.instances.values(), settings.seed, devices), torch.set_grad_enabled(task.differentiates):
         for start, stop in batches(count, count if settings.batch == "all" else settings.batch):
-            losses: list[Tensor] = []
-            batch = [field[start:stop] for field in fields.values()]
-            reports = task.call(losses.append, batch)
-            averages.add({**named(losses), **reports}, stop - start)
-    return means(averages)
-
-
-def means(averages: Averages) -> dict[str, float]:
-    """What was measured. Raises StepError for a report that has no value."""
-    try:
-        return averages.means()
-    except UndefinedError as error:
-        raise StepError(error) from error
+            averages.add(task.measure([field[start:stop] for field in fields.values()]), stop - start)
+    return averages.means()
 
 
 @contextmanager
@@ -104,7 +134,10 @@ def _evaluating(
                 module.train(training)
 
 
-def named(losses: Sequence[Tensor] | Sequence[float]) -> dict[str, Tensor | float]:
+Loss = TypeVar("Loss", Tensor, float)
+
+
+def named(losses: Sequence[Loss]) -> dict[str, Loss]:
     """What is minimised as reports: `loss`, or `loss_1`, `loss_2` where a step has several."""
     if len(losses) == 1:
         return {"loss": losses[0]}

@@ -9,9 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from dlc.compiler.calls import callees_first, every_node
+from dlc.compiler.elaborate.reach import assigned
+from dlc.compiler.graph import Gradient, Graph
 from dlc.compiler.program import Minimize, Program, TrainSpec
+from dlc.compiler.settings import Settings
 from dlc.grammar.diagnostics import Refusal
 from dlc.grammar.suggest import nearest
 from dlc.runtime.data.load import Dataset
@@ -21,14 +25,16 @@ from dlc.runtime.errors import BrokenRun, NoDevice, NonFiniteLoss, RunExists, Ru
 from dlc.runtime.seeds import seed_torch
 from dlc.runtime.train.checkpoint import BrokenCheckpointError, Checkpoint, read_tensors
 from dlc.runtime.train.data import describe, read_data, with_constants
-from dlc.runtime.train.loop import EpochEnded, Loop, NonFiniteError
+from dlc.runtime.train.loop import EpochEnded, Loop, NonFiniteError, Stepped
 from dlc.runtime.train.metrics import plain
 from dlc.runtime.train.process import reproducible, stop_requests
 from dlc.runtime.train.progress import progress
 from dlc.runtime.train.run import METRICS, Run, weights_file
 from dlc.runtime.train.task import StepError, Task, measure
+from dlc.runtime.train.weights import load_weights, start_from_runs, weights_of
 
-# A checkpoint is due at the end of an epoch that took a second or more since the last, and within longer ones.
+# Where the settings name no interval, a checkpoint is due at the end of an epoch that took a second or more since the
+# last, and within longer ones.
 _EPOCH_SECONDS = 1.0
 _STEP_SECONDS = 30.0
 
@@ -74,6 +80,8 @@ def train(
         loop = Loop(task, spec.settings, epochs=run.config.epochs)
         if last is not None:
             _restore(run, spec, task, loop, last)
+        else:
+            start_from_runs(spec, task.instances)
         if loop.finished:
             raise Refusal(_finished(run, loop))
         with run.writing():
@@ -107,7 +115,7 @@ def evaluate(
             tensors = read_tensors(path)
         except BrokenCheckpointError as error:
             raise Refusal(BrokenRun(f"{path} cannot be read", None, notes=(error.reason,))) from error
-        _load_weights(run, spec, task.instances, tensors)
+        load_weights(run, spec, task.instances, tensors)
         if prepare is not None:
             prepare(task.instances)
         try:
@@ -120,11 +128,39 @@ def make_task(spec: TrainSpec, data: Dataset, device: torch.device) -> Task:
     """The modules and the step of a spec, from the text that `dlc compile --to torch` writes, with fresh weights."""
     from dlc.compiler.torch.emit import emit_training
 
+    _check_precision(spec.settings, device)
     module = load_module(spec.name, emit_training(spec))
     seed_torch(spec.settings.seed)
     instances: dict[str, nn.Module] = {name: made.to(device) for name, made in module.build().items()}
-    step = with_constants(module.step, spec.step, spec.data, data)
-    return Task(instances, step, data.parts, getattr(module, "finish", None))
+    graphs = [step.graph for step in (spec.step, spec.evaluate) if step is not None]
+    differentiates = any(takes_gradients(graph) for graph in graphs)
+    minimized = [effect for _, effect in spec.step.effects if isinstance(effect, Minimize)]
+    own = [effect.using for effect in minimized if effect.using is not None]
+    evaluate = spec.evaluate and with_constants(module.evaluate, spec.evaluate, spec.data, data)
+    return Task(
+        instances,
+        with_constants(module.step, spec.step, spec.data, data),
+        data.parts,
+        finish=getattr(module, "finish", None),
+        evaluate=evaluate,
+        finish_evaluate=getattr(module, "finish_evaluate", None),
+        using={optimizer.text: optimizer for optimizer in own},
+        differentiates=differentiates,
+        keep_graph=differentiates or len(minimized) > 1,
+        assigns=any(assigned(spec.step.graph)),
+        precision=spec.settings.precision,
+    )
+
+
+def takes_gradients(graph: Graph) -> bool:
+    """Whether a graph, or one that it calls, has a `grad`."""
+    return any(isinstance(node.action, Gradient) for found in callees_first([graph]) for node in every_node(found))
+
+
+def _check_precision(settings: Settings, device: torch.device) -> None:
+    if settings.precision == "fp16" and device.type != "cuda":
+        help = "bf16 has the range of fp32 and runs on any device"
+        raise Refusal(NoDevice(f'precision = "fp16" needs an NVIDIA or AMD GPU, and this is {device}', None, help=help))
 
 
 def choose_device(name: str | None) -> torch.device:
@@ -175,8 +211,7 @@ class _Session:
                         bar.stepped(event)
                     if interrupted.is_set():
                         break
-                    since = time.monotonic() - self._saved
-                    if since >= (_EPOCH_SECONDS if isinstance(event, EpochEnded) else _STEP_SECONDS):
+                    if self._due(event):
                         self._save()
                 if self._saved_at != loop.position:
                     self._save()
@@ -187,15 +222,28 @@ class _Session:
         parts = {part: plain(means) for part, means in last.parts.items()} if last else {}
         return Result(loop.finished, loop.position.epoch, loop.position.step, self._seconds(), parts)
 
+    def _due(self, event: Stepped | EpochEnded) -> bool:
+        """Whether a checkpoint is to be written after this event."""
+        interval, ended = self._spec.settings.checkpoint, isinstance(event, EpochEnded)
+        if interval.epochs is not None:
+            return ended and event.position.epoch % interval.epochs == 0
+        if interval.steps is not None:
+            return not ended and event.position.step % interval.steps == 0
+        since = time.monotonic() - self._saved
+        if interval.minutes is not None:
+            return since >= 60 * interval.minutes
+        return since >= (_EPOCH_SECONDS if ended else _STEP_SECONDS)
+
     def _seconds(self) -> float:
         return self._before + time.monotonic() - self._started
 
     def _save(self) -> None:
         record = {**self._loop.record(), "metrics": self._written, "seconds": round(self._seconds(), 3)}
         record["fingerprint"] = self._run.config.fingerprint
-        with self._run.writing():
-            checkpoint = Checkpoint(_weights(self._spec, self._task.instances), self._loop.tensors(), record)
-            self._run.checkpoints.save(checkpoint)
+        tensors = self._loop.tensors()
+        with self._run.writing(), self._loop.averaged():
+            checkpoint = Checkpoint(weights_of(self._spec, self._task.instances), tensors, record)
+            self._run.checkpoints.save(checkpoint, self._spec.settings.checkpoint.keep)
         self._saved = time.monotonic()
         self._saved_at = self._loop.position
 
@@ -217,7 +265,10 @@ class _Session:
 
     def _not_finite(self, error: NonFiniteError) -> NonFiniteLoss:
         losses = [effect for _, effect in self._spec.step.effects if isinstance(effect, Minimize)]
-        span = losses[error.number].span if error.number < len(losses) else self._spec.span
+        number, weight = error.found.number, error.found.weight
+        span = losses[number].span if number < len(losses) else self._spec.span
+        what = "the loss" if weight is None else f"the gradient of `{weight}`"
+        first = (error.first or "the outputs of all layers are finite",)
         reports = tuple(f"{name} is {value:g}" for name, value in error.reports.items())
         kept = (
             f"the run keeps the checkpoint of step {self._saved_at.step}"
@@ -225,10 +276,10 @@ class _Session:
             else "the run has no checkpoint yet"
         )
         return NonFiniteLoss(
-            f"the loss is {error.loss} at step {error.step}, in epoch {error.epoch}",
+            f"{what} is {error.found.value} at step {error.step}, in batch {error.batch} of epoch {error.epoch}",
             span,
             label="no update was made",
-            notes=(*reports, kept),
+            notes=(*first, *reports, kept),
             help="lower the learning rate, or add a warmup to the schedule",
         )
 
@@ -260,38 +311,13 @@ def _broken(run: Run, error: BrokenCheckpointError) -> BrokenRun:
 
 def _restore(run: Run, spec: TrainSpec, task: Task, loop: Loop, last: Checkpoint) -> None:
     """Goes back to a checkpoint. Raises Refusal where it belongs to another spec or is incomplete."""
-    _load_weights(run, spec, task.instances, last.model)
+    load_weights(run, spec, task.instances, last.model)
     try:
         loop.restore(last.state, last.record)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         place = run.checkpoints.last() or run.folder
         broken = BrokenCheckpointError(place / "state.json", f"it lacks what training needs: {error}")
         raise Refusal(_broken(run, broken)) from error
-
-
-def _weights(spec: TrainSpec, instances: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-    """All weights by their paths in a run."""
-    return {
-        spec.weight_prefix(instance) + name: value
-        for instance, module in instances.items()
-        for name, value in module.state_dict().items()
-    }
-
-
-def _load_weights(run: Run, spec: TrainSpec, instances: Mapping[str, nn.Module], tensors: Mapping[str, Tensor]) -> None:
-    """Copies weights into the modules, where each must find its place."""
-    due = _weights(spec, instances)
-    notes = [f"`{name}` is missing" for name in due.keys() - tensors.keys()]
-    notes += [f"`{name}` is nothing that the spec makes" for name in tensors.keys() - due.keys()]
-    for name in due.keys() & tensors.keys():
-        if due[name].shape != tensors[name].shape:
-            notes.append(f"`{name}` has the shape {list(tensors[name].shape)}, and {list(due[name].shape)} is due")
-    if notes:
-        message = f"the weights of {run.folder} are not those of its spec"
-        raise Refusal(BrokenRun(message, None, notes=tuple(sorted(notes)[:5])))
-    with torch.no_grad():
-        for name, value in due.items():
-            value.copy_(tensors[name])
 
 
 def _finished(run: Run, loop: Loop) -> RunFinished:

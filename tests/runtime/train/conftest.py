@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from dlc.compiler.settings import AdamW, Cosine, Settings
+from dlc.compiler.optimizers import AdamW
+from dlc.compiler.schedules import Cosine
+from dlc.compiler.settings import Settings
 from dlc.runtime.emitted import load_module
 from dlc.runtime.seeds import seed_torch
 from dlc.runtime.train.task import Task

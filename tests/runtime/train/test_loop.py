@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dlc.compiler.settings import SGD, Adam, AdamW, ConstantRate, Cosine, Settings
+from dlc.compiler.optimizers import SGD, Adam, AdamW
+from dlc.compiler.schedules import ConstantRate, Cosine
+from dlc.compiler.settings import Settings
 from dlc.runtime.train.loop import EpochEnded, Loop, NonFiniteError, Position, Stepped
 from dlc.runtime.train.schedules import factor
 from dlc.runtime.train.task import Task, batches, measure
@@ -146,7 +148,7 @@ def test_a_loss_that_is_not_finite_updates_nothing(task: Task, settings: Setting
     loop = Loop(task, settings)
     with pytest.raises(NonFiniteError) as caught:
         run(loop)
-    assert (caught.value.step, caught.value.epoch, caught.value.number) == (1, 1, 0)
+    assert (caught.value.step, caught.value.epoch, caught.value.found.number) == (1, 1, 0)
     assert caught.value.reports == {"error": float("inf")}
     assert loop.position == Position()
     assert all(torch.equal(held[name], value) for name, value in before.items())
@@ -202,24 +204,24 @@ def test_the_cosine_is_that_of_pytorch() -> None:
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
     theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=50, eta_min=0.1)
     for step in range(50):
-        assert factor(Cosine(final=0.1), step, 50) == pytest.approx(theirs.get_last_lr()[0])
+        assert factor(Cosine(final=0.1), step, 50, 10) == pytest.approx(theirs.get_last_lr()[0])
         optimizer.step()
         theirs.step()
 
 
 def test_a_warmup_leads_up_to_the_rate() -> None:
-    assert [factor(ConstantRate(warmup=4), step, 10) for step in range(6)] == [0.25, 0.5, 0.75, 1, 1, 1]
-    cosine = [factor(Cosine(warmup=2), step, 6) for step in range(6)]
+    assert [factor(ConstantRate(warmup=4), step, 10, 5) for step in range(6)] == [0.25, 0.5, 0.75, 1, 1, 1]
+    cosine = [factor(Cosine(warmup=2), step, 6, 3) for step in range(6)]
     assert cosine[:3] == [0.5, 1.0, 1.0]
     assert cosine[3:] == sorted(cosine[3:], reverse=True)
 
 
 def test_a_warmup_longer_than_the_training() -> None:
-    assert [factor(Cosine(warmup=10), step, 3) for step in range(3)] == [0.1, 0.2, 0.3]
+    assert [factor(Cosine(warmup=10), step, 3, 3) for step in range(3)] == [0.1, 0.2, 0.3]
 
 
 def test_the_rate_of_each_step_is_that_of_the_schedule(task: Task, settings: Settings) -> None:
     epochs = run(Loop(task, settings))
     assert [epoch.lr for epoch in epochs] == [
-        0.01 * factor(settings.schedule, epoch.position.step - 1, 16) for epoch in epochs
+        0.01 * factor(settings.schedule, epoch.position.step - 1, 16, 4) for epoch in epochs
     ]

@@ -250,10 +250,10 @@ def test_a_loss_that_is_not_finite_stops_the_training(spec: Path, tmp_path: Path
         trained(spec, tmp_path / "run", "Blow")
     diagnostic = refusal(caught)
     assert diagnostic.code == "DL8010"
-    assert diagnostic.message == "the loss is nan at step 1, in epoch 1"
+    assert diagnostic.message == "the loss is nan at step 1, in batch 1 of epoch 1"
     assert diagnostic.span is not None
     assert diagnostic.span.text == "minimize mean(log(net(x) - 1000))"
-    assert diagnostic.notes == ("the run has no checkpoint yet",)
+    assert diagnostic.notes == ("the outputs of all layers are finite", "the run has no checkpoint yet")
 
 
 def test_a_step_that_pytorch_refuses(spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

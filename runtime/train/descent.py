@@ -1,0 +1,303 @@
+"""Gradient steps: what `minimize` does while training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dlc.compiler.optimizers import LBFGS, Optimizer
+from dlc.compiler.settings import Settings
+from dlc.runtime.train import foreach
+from dlc.runtime.train.optimizers import make_optimizers
+from dlc.runtime.train.packing import pack, unpack
+from dlc.runtime.train.task import Over, Task
+
+# The scale of losses in fp16: doubled after so many updates, halved where a gradient overflows.
+_SCALE, _PATIENCE = 2.0**16, 2000
+
+
+@dataclass(frozen=True, slots=True)
+class NotFinite:
+    """What was not finite: the loss of that number in the step, from 0, or the gradient of a weight by it."""
+
+    value: float
+    number: int
+    weight: str | None = None
+
+
+class Group:
+    """What a `minimize` updates, and how. using: the optimiser's text where it is not that of the settings."""
+
+    def __init__(
+        self, weights: Mapping[str, nn.Parameter], choice: Optimizer, using: str | None, factors: Mapping[str, float]
+    ) -> None:
+        self.names = list(weights)
+        self.weights = list(weights.values())
+        self.choice = choice
+        self.using = using
+        by_factor: dict[float, list[nn.Parameter]] = {}
+        for name, weight in weights.items():
+            by_factor.setdefault(factors[name], []).append(weight)
+        groups = [{"params": part, "factor": factor} for factor, part in by_factor.items()]
+        self.optimizers = make_optimizers(choice, groups)
+        self.gathered: list[Tensor | None] = [None] * len(self.weights)
+        self.examples = 0  # that what is gathered is the sum over
+
+    def gather(self, examples: int) -> None:
+        """Adds the weights' gradients, means over a batch, to those of the batches before."""
+        for place, weight in enumerate(self.weights):
+            if weight.grad is None:
+                continue
+            before = self.gathered[place]
+            if before is None:
+                self.gathered[place] = weight.grad.mul_(examples)
+            else:
+                before.add_(weight.grad, alpha=examples)
+        self.examples += examples
+
+    def give(self) -> None:
+        """Gives the weights the mean gradients of what was gathered."""
+        for weight, gradient in zip(self.weights, self.gathered, strict=True):
+            weight.grad = None if gradient is None else gradient.div_(self.examples)
+        self.gathered = [None] * len(self.weights)
+        self.examples = 0
+
+    def update(self, rate: float, closure: Callable[[], Tensor] | None = None) -> None:
+        """Moves the weights along their gradients. rate: what the optimiser's learning rate is multiplied by."""
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.choice.lr * rate * group["factor"]
+            untyped: Any = optimizer  # a closure gives a tensor or a number, and its types know the number alone
+            untyped.step(*([closure] if closure is not None else []))
+
+    # --- what it takes to go on ---
+
+    def tensors(self, number: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The state as tensors by name, and as JSON that refers to them."""
+        tensors: dict[str, Tensor] = {}
+        states = [
+            {
+                name: pack(dict(optimizer.state[weight]), f"optimizer.{number}.{name}", tensors)
+                for name, weight in zip(self.names, self.weights, strict=True)
+                if weight in optimizer.state
+            }
+            for optimizer in self.optimizers
+        ]
+        gathered = {
+            name: pack(gradient, f"gradient.{number}.{name}", tensors)
+            for name, gradient in zip(self.names, self.gathered, strict=True)
+            if gradient is not None
+        }
+        record = {"weights": self.names, "using": self.using, "states": states}
+        return tensors, {**record, "gathered": gathered, "examples": self.examples}
+
+    def restore(self, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
+        """Goes back to such a state."""
+        places = dict(zip(self.names, self.weights, strict=True))
+        for optimizer, states in zip(self.optimizers, record["states"], strict=True):
+            whole = optimizer.state_dict()
+            numbers = {
+                id(weight): number
+                for ours, packed in zip(optimizer.param_groups, whole["param_groups"], strict=True)
+                for weight, number in zip(ours["params"], packed["params"], strict=True)
+            }
+            state = {numbers[id(places[name])]: unpack(value, tensors) for name, value in states.items()}
+            optimizer.load_state_dict({**whole, "state": state})
+        self.gathered = [unpack(record["gathered"].get(name), tensors) for name in self.names]
+        device = [weight.device for weight in self.weights]
+        self.gathered = [
+            gradient if gradient is None else gradient.to(place)
+            for gradient, place in zip(self.gathered, device, strict=True)
+        ]
+        self.examples = int(record["examples"])
+
+
+class Descent:
+    """The optimisers of a training, one for each set of weights that a `minimize` updates and each `using`."""
+
+    def __init__(self, task: Task, settings: Settings) -> None:
+        self._task = task
+        self._settings = settings
+        self._weights = _trainable(task.instances)
+        self._names = {id(weight): name for name, weight in self._weights.items()}
+        self._factors = {name: _factor(name, settings.rates) for name in self._weights}
+        self._groups: dict[tuple[frozenset[str], str | None], Group] = {}
+        self._found: dict[tuple[tuple[int, ...], str | None], Group] = {}
+        self.scale = _SCALE if settings.precision == "fp16" else 1.0
+        self._good = 0
+
+    def group(self, over: Over | None, using: str | None) -> Group:
+        """The weights that a `minimize` updates, with their optimiser; made where it is first met."""
+        key = (() if over is None else tuple(map(id, over)), using)
+        if key not in self._found:
+            chosen = self._weights if over is None else self._within(over)
+            self._found[key] = self._group(chosen, using)
+        return self._found[key]
+
+    def _within(self, over: Over) -> dict[str, nn.Parameter]:
+        weights = [weight for part in over for weight in (part.parameters() if isinstance(part, nn.Module) else [part])]
+        names = {self._names[id(weight)] for weight in weights if id(weight) in self._names}
+        return {name: weight for name, weight in self._weights.items() if name in names}
+
+    def _group(self, weights: Mapping[str, nn.Parameter], using: str | None) -> Group:
+        key = (frozenset(weights), using)
+        if key not in self._groups:
+            choice = self._settings.optimizer if using is None else self._task.using[using]
+            self._groups[key] = Group(weights, choice, using, self._factors)
+        return self._groups[key]
+
+    def overflowed(self) -> bool:
+        """A gradient in fp16 overflowed: whether a smaller scale can still help."""
+        self.scale, self._good = self.scale / 2, 0
+        return self.scale >= 1
+
+    def updated(self) -> None:
+        """An update was made: after many of them a larger scale is tried."""
+        if self._settings.precision == "fp16":
+            self._good += 1
+            if self._good == _PATIENCE:
+                self.scale, self._good = self.scale * 2, 0
+
+    # --- what it takes to go on ---
+
+    def tensors(self) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = {}
+        for number, group in enumerate(self._groups.values()):
+            found |= group.tensors(number)[0]
+        return found
+
+    def record(self) -> dict[str, Any]:
+        groups = [group.tensors(number)[1] for number, group in enumerate(self._groups.values())]
+        return {"groups": groups, "scale": self.scale, "good": self._good}
+
+    def restore(self, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
+        """Goes back to where a checkpoint was taken. Raises KeyError or ValueError where it does not fit."""
+        self.scale, self._good = float(record["scale"]), int(record["good"])
+        for state in record["groups"]:
+            weights = {name: self._weights[name] for name in state["weights"]}
+            self._group(weights, state["using"]).restore(tensors, state)
+
+
+@dataclass(slots=True)
+class Minimize:
+    """`minimize` in one step, for one batch: a gradient step on each loss, until something is not finite.
+
+    rate: what learning rates are multiplied by. due: whether what is gathered is used for an update. again: computes
+    the step's first loss once more, with the weights that there are now.
+    """
+
+    descent: Descent
+    settings: Settings
+    rate: float
+    examples: int
+    due: bool
+    keep_graph: bool
+    again: Callable[[], Tensor]
+    losses: list[float] = field(default_factory=list[float])
+    refused: NotFinite | None = None
+
+    def __call__(self, loss: Tensor, *, over: Over | None = None, using: str | None = None) -> None:
+        if self.refused is not None:
+            return
+        group = self.descent.group(over, using)
+        with torch.autocast(loss.device.type, enabled=False):
+            value, worst = self._differentiate(group, loss)
+            if not math.isfinite(value):
+                self.refused = NotFinite(value, len(self.losses))
+            elif math.isfinite(worst):
+                self._update(group, loss)
+            elif self.settings.precision != "fp16" or not self.descent.overflowed():
+                self.refused = _culprit(group, len(self.losses))
+        for weight in group.weights:
+            weight.grad = None
+        self.losses.append(value)
+
+    def _differentiate(self, group: Group, loss: Tensor) -> tuple[float, float]:
+        """Leaves the gradients with the weights; gives the loss and the largest magnitude in them."""
+        scale = self.descent.scale
+        scaled = loss if scale == 1 else loss * scale
+        scaled.backward(inputs=group.weights, retain_graph=self.keep_graph)  # pyright: ignore[reportUnknownMemberType]
+        gradients = _gradients(group.weights)
+        if scale != 1:
+            foreach.div_(gradients, scale)
+        worst = torch.nn.utils.get_total_norm(gradients, math.inf)
+        untyped: Any = torch.stack([loss.detach().double(), worst.to(loss.device).double()])  # one wait for both
+        value, largest = untyped.tolist()
+        return value, largest
+
+    def _update(self, group: Group, loss: Tensor) -> None:
+        if isinstance(group.choice, LBFGS):
+            self._search(group, loss)
+            return
+        if self.settings.accumulate > 1:
+            group.gather(self.examples)
+            if not self.due:
+                return
+            group.give()
+        gradients = _gradients(group.weights)
+        if self.settings.clip_value is not None:
+            bound = self.settings.clip_value
+            foreach.clamp_max_(gradients, bound)
+            foreach.clamp_min_(gradients, -bound)
+        if self.settings.clip_norm is not None:
+            norm = torch.nn.utils.get_total_norm(gradients)
+            torch.nn.utils.clip_grads_with_norm_(group.weights, self.settings.clip_norm, norm)
+        group.update(self.rate)
+        self.descent.updated()
+        torch.clear_autocast_cache()
+
+    def _search(self, group: Group, loss: Tensor) -> None:
+        """A step of an optimiser that evaluates the loss several times, the first of which is done already."""
+        before = [weight.detach().clone() for weight in group.weights]
+        first = [True]
+
+        def evaluate() -> Tensor:
+            if first.pop() if first else False:
+                return loss.detach()
+            for weight in group.weights:
+                weight.grad = None
+            torch.clear_autocast_cache()
+            again = self.again()
+            again.backward(inputs=group.weights)  # pyright: ignore[reportUnknownMemberType]
+            return again.detach()
+
+        group.update(self.rate, evaluate)
+        torch.clear_autocast_cache()
+        if not math.isfinite(float(torch.nn.utils.get_total_norm([*map(torch.detach, group.weights)], math.inf))):
+            self.refused = _culprit(group, len(self.losses))
+            with torch.no_grad():
+                for weight, value in zip(group.weights, before, strict=True):
+                    weight.copy_(value)
+
+
+def _gradients(weights: Sequence[nn.Parameter]) -> list[Tensor]:
+    return [weight.grad for weight in weights if weight.grad is not None]
+
+
+def _culprit(group: Group, number: int) -> NotFinite:
+    for name, weight in zip(group.names, group.weights, strict=True):
+        if weight.grad is not None and not bool(weight.grad.isfinite().all()):
+            spoilt = weight.grad[~weight.grad.isfinite()]
+            return NotFinite(float(spoilt.flatten()[0]), number, name)
+    return NotFinite(math.nan, number, group.names[0])
+
+
+def _trainable(instances: Mapping[str, nn.Module]) -> dict[str, nn.Parameter]:
+    """The weights that are learned, each once, by their names."""
+    found: dict[int, tuple[str, nn.Parameter]] = {}
+    for instance, module in instances.items():
+        for name, weight in module.named_parameters():
+            if weight.requires_grad:
+                found.setdefault(id(weight), (f"{instance}.{name}", weight))
+    return dict(found.values())
+
+
+def _factor(name: str, rates: Sequence[tuple[str, float]]) -> float:
+    """The factor of a weight's learning rate: that of the longest path that it lies within."""
+    within = [(path, factor) for path, factor in rates if name == path or name.startswith(f"{path}.")]
+    return max(within, key=lambda rate: len(rate[0]))[1] if within else 1.0
