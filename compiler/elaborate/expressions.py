@@ -286,6 +286,8 @@ def _attribute(frame: Frame, tree: ast.Attribute) -> Any:
         help = f"what is done to a tensor is an operation: {tree.value.span.text} -> {here}"
     elif isinstance(value, Value):
         help = "a tensor's only part is `.T`; its dimensions have names in its type, as in float[N, d]"
+    elif isinstance(value, DataParts) and not known:
+        help = "`frequencies`, the share of each token, are those of a text"
     elif not near:
         help = f"it has {', '.join(known) or 'none'}"
     raise Refusal(UnknownAttribute(f"{describe(value)} has no part `{name}`", tree.name.span, help=help))
