@@ -140,8 +140,15 @@ class _File:
         return value
 
     def _import(self, item: ast.Import, scope: Scope) -> None:
+        try:
+            file = self._compilation.loader.module(item)
+        except Refusal:
+            for name in item.names:
+                self._claim(scope, name)
+            raise
+        if file.source is item.span.source:
+            raise Refusal(ImportCircle("this file imports itself", item.span, help="its own names need no import"))
         names = [name for name in item.names if self._claim(scope, name)]
-        file = self._compilation.loader.module(item)
         if file.source not in self._scopes:
             self._declare(file, main=False)
         theirs = self._scopes[file.source]

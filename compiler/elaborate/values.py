@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from dlc.compiler.dim import Dim
 from dlc.compiler.graph import ModelRef, Module, Value
@@ -188,7 +188,7 @@ def describe(value: object) -> str:
         case list():
             return "a list"
         case tuple():
-            items: tuple[Any, ...] = value
+            items = cast("tuple[Any, ...]", value)
             tensors = bool(items) and all(isinstance(item, Value) for item in items)
             return f"a tuple of {len(items)} tensors" if tensors else "a tuple"
         case DataDef():

@@ -87,3 +87,17 @@ def test_first_lines_are_sentences_without_a_full_stop(report: Path) -> None:
     assert found
     for _, message in found:
         assert not message.endswith("."), message
+
+
+SEVERAL = {
+    "names/two_mistakes_two_errors.out": 2,
+    "syntax/two_mistakes.out": 2,
+    "syntax/unknown_escape.out": 2,
+    "syntax/not_indented.out": 2,
+    "limits/too_many_mistakes.out": 101,
+}
+
+
+@pytest.mark.parametrize("report", sorted(HERE.glob("*/*.out")), ids=named)
+def test_one_mistake_gives_one_error(report: Path) -> None:
+    assert len(CODE.findall(report.read_text())) == SEVERAL.get(named(report), 1)

@@ -125,7 +125,8 @@ def test_a_constant_tensor_is_made_once_in_each_graph(specs: Specs) -> None:
 
 def test_imports_share_what_they_name(specs: Specs) -> None:
     program = specs.program(
-        "from .a import Half, width\n\nmodel M(x: float[N, 4]) -> float[N, 2]:\n    return x -> linear(width) -> Half\n",
+        "from .a import Half, width\n\n"
+        "model M(x: float[N, 4]) -> float[N, 2]:\n    return x -> linear(width) -> Half\n",
         files={
             "a": "from .b import Half\nlet width = 4\n",
             "b": "let parts = 2\n\nblock Half(x: float[N, d]):\n    return x[:, :d // parts]\n",
