@@ -239,6 +239,12 @@ class FanUniform(Init):
         return random.uniform(-bound, bound, shape)
 
 
+class Computed(Init):
+    """The value of an expression, which the target computes: a graph without inputs and with one output."""
+
+    graph: Any
+
+
 class PaddedNormal(Init):
     """The standard normal distribution, except for one row that is 0: an embedding with a padding index."""
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from dlc.compiler.calls import callees_first, every_node
 from dlc.compiler.dim import Dim
+from dlc.compiler.graph import Graph
+from dlc.compiler.init import Computed
 from dlc.compiler.op import Weight
 
 if TYPE_CHECKING:
@@ -25,6 +28,16 @@ class OpenWeight(Exception):
         self.size = size
 
 
+def sizes_of(weight: Weight) -> Iterator[Dim]:
+    """The sizes that must be numbers before a weight is made: its own, and those of what its start is computed from."""
+    yield from weight.shape
+    if isinstance(weight.init, Computed):
+        for graph in callees_first([weight.init.graph]):
+            for node in every_node(graph):
+                for output in node.outputs:
+                    yield from output.type.shape
+
+
 def weight_shape(path: str, weight: Weight) -> tuple[int, ...]:
     """The weight's shape in numbers. Raises OpenWeight where one is missing."""
     for size in weight.shape:
@@ -33,11 +46,14 @@ def weight_shape(path: str, weight: Weight) -> tuple[int, ...]:
     return tuple(map(int, weight.shape))
 
 
-def draw_weights(weights: Mapping[str, Weight], seed: int) -> dict[str, np.ndarray[Any, Any]]:
+def draw_weights(
+    weights: Mapping[str, Weight], seed: int, compute: Callable[[Graph], np.ndarray[Any, Any]] | None = None
+) -> dict[str, np.ndarray[Any, Any]]:
     """A value for every weight, by path, `float` in single precision.
 
     Each depends on the seed and on its own path alone, so that a new weight leaves the others as they were.
-    Raises OpenWeight.
+    compute: the value of a graph without inputs, for weights that start at one; it may be left out where there are
+    none. Raises OpenWeight.
     """
     import numpy as np
 
@@ -47,6 +63,11 @@ def draw_weights(weights: Mapping[str, Weight], seed: int) -> dict[str, np.ndarr
     for path, weight in weights.items():
         shape = weight_shape(path, weight)
         key = int.from_bytes(hashlib.sha256(path.encode()).digest(), "big")
-        values = weight.init.draw(np.random.default_rng([seed, key]), shape)
+        if isinstance(weight.init, Computed):
+            if compute is None:
+                raise TypeError(f"the weight {path} starts at a computed value, and nothing is given to compute it")
+            values = compute(weight.init.graph)
+        else:
+            values = weight.init.draw(np.random.default_rng([seed, key]), shape)
         drawn[path] = np.ascontiguousarray(values, numpy_type(weight.dtype)).reshape(shape)
     return drawn

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.errors import OpenWeight
+from dlc.compiler.graph import Graph
 from dlc.compiler.program import Model
 from dlc.grammar.diagnostics import Refusal
 
@@ -28,14 +29,29 @@ def onnx_model(model: Model, weights: Mapping[str, np.ndarray[Any, Any]] | None 
     from dlc.compiler.weights import draw_weights
 
     require_closed(model)
-    return build_model(model.graph, draw_weights(model.graph.weights(), seed) if weights is None else weights)
+    if weights is None:
+        weights = draw_weights(model.graph.weights(), seed, compute)
+    return build_model(model.graph, weights)
+
+
+def compute(graph: Graph) -> np.ndarray[Any, Any]:
+    """The value of a graph without inputs and with one output. Refusal where it has no form in ONNX."""
+    import onnxruntime
+
+    from dlc.compiler.onnx.emit import emit_model
+
+    session = onnxruntime.InferenceSession(emit_model(graph, {}).SerializeToString())
+    (value,) = session.run(None, {})
+    return value
 
 
 def require_closed(model: Model) -> None:
     """Refuses a model with a weight whose size depends on an open dimension, naming each such dimension."""
+    from dlc.compiler.weights import sizes_of
+
     waiting: dict[str, str] = {}
     for path, weight in model.graph.weights().items():
-        for symbol in sorted({symbol.name for size in weight.shape for symbol in size.symbols()}):
+        for symbol in sorted({symbol.name for size in sizes_of(weight) for symbol in size.symbols()}):
             waiting.setdefault(symbol, path)
     if waiting:
         raise Refusal(

@@ -9,6 +9,7 @@ from dlc.compiler.dim import Dim, DimOverflow
 from dlc.compiler.elaborate import calls, effects, expressions, loops, reports, static
 from dlc.compiler.elaborate.frame import Frame, Slot
 from dlc.compiler.elaborate.parameters import element_type, names_in, promise, size
+from dlc.compiler.elaborate.starts import start
 from dlc.compiler.elaborate.values import (
     POISON,
     Composition,
@@ -19,7 +20,6 @@ from dlc.compiler.elaborate.values import (
 )
 from dlc.compiler.errors import (
     BadDeclaration,
-    BadParameter,
     Misplaced,
     NotBuilt,
     OutOfRange,
@@ -30,8 +30,8 @@ from dlc.compiler.errors import (
     Unreachable,
 )
 from dlc.compiler.graph import Check, Value, WeightModule
-from dlc.compiler.init import Constant, Init
 from dlc.compiler.op import Weight
+from dlc.compiler.types import Tensor
 from dlc.grammar import ast
 from dlc.grammar.diagnostics import Diagnostic, Refusal
 from dlc.grammar.source import Span
@@ -179,7 +179,7 @@ def _weight(frame: Frame, statement: ast.WeightDecl) -> None:
     shape = tuple(size(frame, dim) for dim in declared.dims)
     dtype = element_type(declared)
     promise(frame, declared)
-    init = _start(frame, statement, len(shape))
+    init = start(frame, statement, Tensor(dtype, shape))
     path = frame.claim(name.id, WeightModule(Weight(shape, init, statement.kind == "weight", dtype)))
     if path != name.id:
         raise Refusal(BadDeclaration(f"`{name.id}` names weights already", name.span, help="choose another name"))
@@ -200,36 +200,6 @@ def _known_names(frame: Frame, dim: ast.Expr) -> None:
                     help="a weight's sizes are parameters, or dimensions of the inputs",
                 )
             )
-
-
-def _start(frame: Frame, statement: ast.WeightDecl, rank: int) -> Init:
-    if statement.distribution is not None:
-        init = expressions.distribution(frame, statement.distribution)
-        if rank < init.least_rank:
-            raise Refusal(
-                BadParameter(
-                    f"`{init.name}` counts inputs and outputs, so it needs a weight of {init.least_rank} axes",
-                    statement.distribution.span,
-                    label=f"this one has {rank}",
-                )
-            )
-        return init
-    if statement.value is None:
-        raise Refusal(
-            BadDeclaration(
-                f"`{statement.name.id}` does not say how it starts",
-                statement.span,
-                help="write `= 0` or a distribution, as in `~ normal(0, 0.02)`",
-            )
-        )
-    value = expressions.evaluate(frame, statement.value)
-    if static.is_number(value):
-        return Constant(value=static.real(value, statement.value.span))
-    if isinstance(value, Value):
-        raise Refusal(NotBuilt("a weight that starts at a computed tensor", statement.value.span))
-    raise Refusal(
-        StaticType(f"a weight starts at a number or a distribution, not at {describe(value)}", statement.value.span)
-    )
 
 
 def _return(frame: Frame, statement: ast.Return) -> Returned:

@@ -27,6 +27,7 @@ from dlc.compiler.graph import Graph, Module, Value, weights_of
 from dlc.compiler.measuring import Measuring
 from dlc.compiler.program import DataSpec, Minimize, Procedure, Step, TrainSpec
 from dlc.compiler.types import Tensor
+from dlc.compiler.weights import sizes_of
 from dlc.grammar import ast
 from dlc.grammar.diagnostics import Label, Refusal, Sink
 from dlc.grammar.suggest import nearest
@@ -48,7 +49,7 @@ def elaborate_train(compilation: Compilation, tree: ast.Train, data: DataSpec, s
         for name, phase in phases.items()
         if name not in _STEPS and (procedure := _procedure(top, phase)) is not None
     }
-    settings = settings_of(top, tree)
+    settings = settings_of(top, tree, data, steps)
     instances = top.modules()
     if top.failed or settings is None:
         raise Refusal()
@@ -233,7 +234,7 @@ def _check_sizes(top: Frame, instances: Mapping[str, Module]) -> None:
     """In training every weight's size is a number."""
     told: set[tuple[str, Dim]] = set()  # one place in the spec may open several weights
     for path, weight in weights_of(instances):
-        for size in weight.shape:
+        for size in sizes_of(weight):
             if size.is_constant or (path.partition(".")[0], size) in told:
                 continue
             told.add((path.partition(".")[0], size))

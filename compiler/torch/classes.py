@@ -18,6 +18,7 @@ from dlc.compiler.graph import (
     WeightModule,
     find_module,
 )
+from dlc.compiler.init import Computed
 from dlc.compiler.op import Op, Weight
 from dlc.compiler.torch.body import Body
 from dlc.compiler.torch.context import Code, Level, TorchContext, quoted
@@ -160,10 +161,25 @@ class Drafting:
 
     def _part(self, graph: Graph, name: str, module: Module) -> list[str]:
         place = f"self{member(name, module)}"
+        if isinstance(module, WeightModule) and isinstance(module.weight.init, Computed):
+            before, value = self._value(name, module.weight.init.graph)
+            return [*before, _owned(name, place, module.weight, value)]
         if isinstance(module, WeightModule):
             return _weight(name, place, module.weight)
         text = self.made(graph, name, module)
         return [f"{place} = {text}", *initialised(place, module)]
+
+    def _value(self, path: str, graph: Graph) -> tuple[list[str], str]:
+        """The value of an expression that reads no inputs, and the statements that lead to it."""
+        reach = Reach(graph, {}, {}, own=False)
+        body = Body(graph, {}, reach, self.call, write_loop, self.files, training="True")
+        for place, node in enumerate(graph.nodes):
+            body.run(place, node)
+        found = body.compose(graph.outputs, lambda codes: codes[0] or Code(""), nests=False)
+        for size in body.sizes.passed:
+            raise OpenWeight(path, size)
+        view = ".expand(" in found.text  # whose elements share their places, so that none could be assigned
+        return body.statements, body.context().method(found.text, "contiguous") if view else found.text
 
     def made(self, graph: Graph, path: str, module: Module | None) -> str:
         """The expression that makes a part."""
@@ -200,8 +216,18 @@ def _weight(name: str, place: str, weight: Weight) -> list[str]:
     shape = ", ".join(sizes(size) for size in weight.shape)
     dtype = "" if weight.dtype is DType.FLOAT else f", dtype={TorchContext((), (), sizes=sizes).dtype(weight.dtype)}"
     made = f"torch.empty({shape}{dtype})" if shape else f"torch.empty((){dtype})"
-    made = f"{place} = nn.Parameter({made})" if weight.trainable else f'self.register_buffer("{name}", {made})'
-    return [made, *weight.init.torch(place).split("\n")]
+    return [_owned(name, place, weight, made), *weight.init.torch(place).split("\n")]
+
+
+def _owned(name: str, place: str, weight: Weight, value: str) -> str:
+    return f"{place} = nn.Parameter({value})" if weight.trainable else f'self.register_buffer("{name}", {value})'
+
+
+def _computed(graph: Graph) -> Iterator[Graph]:
+    """The graphs of the values that a block's weights start at."""
+    for module in graph.modules.values():
+        if isinstance(module, WeightModule) and isinstance(module.weight.init, Computed):
+            yield module.weight.init.graph
 
 
 def _numbers(path: str) -> Callable[[Dim], Code]:
@@ -264,11 +290,14 @@ def forms(roots: Iterable[Form]) -> dict[Form, None]:
                 pending.append((node.action.graph, instance))
         if is_class:
             pending += [(block, True) for module in graph.modules.values() for block in blocks(module)]
+            pending += [(function, False) for start in _computed(graph) for function in called(start)]
     return found
 
 
 def _leads_to(graph: Graph) -> Iterator[Graph]:
     yield from called(graph)
+    for start in _computed(graph):
+        yield from called(start)
     for module in graph.modules.values():
         yield from blocks(module)
 

@@ -38,7 +38,7 @@ def parametrise(
     """
     first = texts[0]
     slots = [[_numbers(text, slot) for text in column] for column in zip(*texts, strict=True)]
-    naming = _Naming(graphs)
+    naming = _Naming(graphs, {name for text in first[:constructor] for name in _bound(text)})
     for place, column in enumerate(slots):
         for position, values in enumerate(zip(*column, strict=True)):
             if len(set(values)) > 1:
@@ -48,6 +48,12 @@ def parametrise(
         replaced = [_replacement(naming, values, place >= constructor) for values in zip(*column, strict=True)]
         written.append(_replace(first[place], slot, replaced))
     return naming.parameters(), written
+
+
+def _bound(text: str) -> list[str]:
+    """The names that the lines of a statement bind, besides attributes."""
+    targets = re.findall(r"^ *(?:for )?([^\W\d][\w, ]*?) (?:=|in) ", text, re.MULTILINE)
+    return [name for target in targets for name in target.split(", ")]
 
 
 def _replacement(naming: _Naming, values: Values, in_forward: bool) -> str:
@@ -81,8 +87,8 @@ def _keyword(text: str, slot: re.Pattern[str], position: int) -> str:
 class _Naming:
     """Chooses names for vectors of numbers, those of the block's statics where they have the same values."""
 
-    def __init__(self, graphs: Sequence[Graph]) -> None:
-        self._taken = {"self", *graphs[0].modules}
+    def __init__(self, graphs: Sequence[Graph], bound: set[str]) -> None:
+        self._taken = {"self", *graphs[0].modules, *bound}
         self._statics: dict[str, Values] = {}
         for name in graphs[0].statics:
             sizes = [graph.statics.get(name) for graph in graphs]

@@ -21,9 +21,10 @@ from dlc.compiler.graph import (
     Value,
     WeightModule,
 )
+from dlc.compiler.init import Computed
 from dlc.compiler.op import Op, Weight
 from dlc.compiler.ops.indexing import At, Gather, NewAxis, Range, Rest
-from dlc.compiler.program import DataSpec, Effect, Minimize, Program, Report, TrainSpec
+from dlc.compiler.program import DataSpec, Effect, Minimize, Program, Report, SourceCall, TrainSpec
 from dlc.compiler.types import DType, Scalar
 
 
@@ -83,14 +84,16 @@ class _Printer:
 
     def data(self, data: DataSpec) -> Iterator[str]:
         """The fields of a `data` block, with the graph of each."""
-        arguments = [*map(static, data.source.arguments)]
-        arguments += [f"{name}={static(value)}" for name, value in data.source.named.items()]
-        yield f"data {data.name} from {data.source.kind}({', '.join(arguments)})"
+        yield f"data {data.name} from {static(data.source)}"
         for name, column in data.schema.columns.items():
             yield f"  column {name}: {column}"
         yield f"  split {', '.join(f'{part}={share}' for part, share in data.split.items())}"
         for field in data.fields.values():
             yield f"  field {field.name}: {field.type}"
+            for statistic in field.statistics:
+                yield f"    {statistic.name}_mean, {statistic.name}_std fitted to"
+                for line in list(self.graph(statistic.graph, None))[1:]:
+                    yield f"    {line}"
             for line in list(self.graph(field.graph, None))[1:]:
                 yield f"  {line}"
 
@@ -165,6 +168,9 @@ def static(value: Any) -> str:
             return "..."
         case Gather():
             return "tensor"
+        case SourceCall(kind=kind, arguments=arguments, named=named):
+            given = [*map(static, arguments), *(f"{name}={static(item)}" for name, item in named.items())]
+            return f"{kind}({', '.join(given)})"
         case _:
             return str(value)
 
@@ -218,8 +224,10 @@ def _statics(op: Op) -> Iterator[str]:
 
 def _weight(weight: Weight) -> str:
     shape = ", ".join(map(str, weight.shape))
-    given = ", ".join(f"{name}={static(getattr(weight.init, name))}" for name in weight.init.fields())
     kept = "" if weight.trainable else " constant"
+    if isinstance(weight.init, Computed):
+        return f"{weight.dtype.value}[{shape}] = {weight.init.graph.span.text}{kept}"
+    given = ", ".join(f"{name}={static(getattr(weight.init, name))}" for name in weight.init.fields())
     return f"{weight.dtype.value}[{shape}] ~ {weight.init.name or 'default'}({given}){kept}"
 
 

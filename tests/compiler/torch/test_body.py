@@ -200,7 +200,7 @@ def test_an_instance_that_would_need_two_classes_is_refused() -> None:
         block Flat(x: float[N, H, W]) -> float[N, H * W]:
             weight scale: float[] = 2
             return scale * reshape(x, N, H * W) + H
-        model Net(x: float[N, 8, 8], y: float[N, 4, 16]) -> (y: float[N, 64]):
+        model Net(x: float[N, 8, 8], y: float[N, 4, 16]) -> (z: float[N, 64]):
             flat = Flat()
             return flat(x) + flat(y)
     """)

@@ -18,8 +18,8 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """The position-wise feed-forward network of a transformer: two linear layers with a GELU in
-    between.
+    """The position-wise feed-forward network of a transformer: two linear layers with an
+    activation in between.
     Vaswani et al., "Attention Is All You Need", 2017; GELU after Hendrycks and Gimpel, 2016.
     """
 
@@ -29,7 +29,8 @@ class FeedForward(nn.Module):
         self.linear_2 = nn.Linear(1024, 256)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.linear_2(F.gelu(self.linear(x)))
+        h = F.gelu(self.linear(x))
+        return self.linear_2(h)
 
 
 class Layer(nn.Module):
