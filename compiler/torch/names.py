@@ -9,8 +9,14 @@ from collections.abc import Container
 from dlc.compiler.naming import singular
 
 # What emitted code calls by name. A variable of that name would hide it.
-_CALLED = "self torch nn F Tensor math range len min max zip super int float bool tuple dict list ValueError"
-RESERVED = frozenset(_CALLED.split())
+_CALLED = "self torch nn F Tensor math range len min max sum zip super int float bool tuple dict list ValueError"
+# Functions that operations ask for, at the top of the file.
+_DEFINED = """
+    alibi_bias apply_rope auroc_score bleu_score class_counts cut_mix f1_score gaussian_divergence in_box iou_score
+    macro_average mix_up ngram_counts precision_score r2_parts r2_score random_erase random_window recall_score
+    run_recurrent segment_max segment_mean segment_softmax segment_sum sinusoid_table
+"""
+RESERVED = frozenset(f"{_CALLED} {_DEFINED}".split())
 
 # The attributes of torch.nn.Module: a part of that name is not reached by attribute access.
 _ATTRIBUTES = """
