@@ -87,6 +87,43 @@ def test_perplexity_of_no_knowledge_is_the_number_of_classes() -> None:
     assert value.item() == pytest.approx(9, rel=1e-5)
 
 
+REFERENCES = [
+    [4, 4, 1, 2, 4, 3, 4, 0],
+    [3, 2, 4, 1, 1],
+    [4, 4, 3, 3, 1, 1, 1, 4, 3, 0, 0, 1],
+    [2, 0, 2, 3, 4],
+    [3, 3, 4, 3, 1, 2, 0, 0, 1, 3, 1],
+    [3, 2, 3, 4, 3, 4, 2, 4, 4],
+    [4, 1, 2, 0, 2, 4, 1, 2, 4, 4, 4],
+]
+GUESSES = [
+    [4, 4, 1, 2, 4, 3, 3, 0],
+    [3, 2, 4],
+    [3, 4, 3, 2, 1, 2, 1, 4, 3, 3],
+    [2, 2, 2, 3],
+    [3, 3, 4, 3, 1, 4, 0, 0, 1, 3],
+    [3, 2, 3, 4, 3, 4, 2, 4],
+    [4, 4, 2, 0, 2, 4, 1, 2, 4, 4, 4],
+]
+
+
+@pytest.mark.parametrize(("order", "expected"), [(4, 0.5894237161047412), (2, 0.6970198491823226)])
+def test_bleu_is_that_of_sacrebleu(order: int, expected: float) -> None:
+    """The numbers are those of sacrebleu 2.6.0 for the same tokens, without smoothing."""
+    guess, target = (
+        torch.nn.utils.rnn.pad_sequence([torch.tensor(each) for each in side], batch_first=True, padding_value=9)
+        for side in (GUESSES, REFERENCES)
+    )
+    static = {"order": order, "padding": 9}
+    assert measure("bleu", ("int N 11", "int N 12"), guess, target, **static).item() == pytest.approx(expected)
+
+
+def test_bleu_of_the_reference_is_1_and_of_nothing_right_is_0() -> None:
+    tokens = torch.randint(5, (3, 8))
+    assert measure("bleu", ("int N 8", "int N 8"), tokens, tokens).item() == pytest.approx(1)
+    assert measure("bleu", ("int N 8", "int N 8"), tokens, tokens + 5).item() == 0
+
+
 @pytest.mark.parametrize(
     ("name", "inputs", "static", "argument", "words"),
     [
@@ -104,6 +141,9 @@ def test_perplexity_of_no_knowledge_is_the_number_of_classes() -> None:
         ("r2", ("", ""), {}, "prediction", "0 axes"),
         ("psnr", ("N", "T"), {}, "target", "differ"),
         ("perplexity", ("N 5", "int N < 6"), {}, "target", "up to 5"),
+        ("bleu", ("N T", "int N T"), {}, "guess", "must be int"),
+        ("bleu", ("int N T", "int T"), {}, "target", "1 axis"),
+        ("bleu", ("int N T", "int T T"), {}, "target", "T references for N"),
     ],
 )
 def test_refuses(name: str, inputs: tuple[str, ...], static: dict[str, Any], argument: str, words: str) -> None:
