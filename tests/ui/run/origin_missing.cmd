@@ -1,0 +1,1 @@
+train specs/tune.dl -o runs/tune -q --device cpu
