@@ -23,7 +23,7 @@ from dlc.grammar.suggest import nearest
 from dlc.runtime.data.source import DataSource, Table
 from dlc.runtime.data.tokenizers import Tokenizer
 from dlc.runtime.data.windows import window_schema, window_table
-from dlc.runtime.errors import SourceArguments, UnknownDataset
+from dlc.runtime.errors import MissingPackage, SourceArguments, UnknownDataset
 
 _MEMBERS, _FRIENDSHIPS = 34, 78
 _KARATE = Schema(
@@ -56,14 +56,14 @@ class Builtin(DataSource):
         if self.tokenizer is None:
             return _KARATE
         size = self.tokenizer.size(None)
-        size = self.tokenizer.size(_python_docs()) if size is None else size
+        size = self.tokenizer.size(self._python_docs()) if size is None else size
         assert size is not None
         return window_schema(self.window, size)
 
     def load(self, columns: Collection[str]) -> Table:
         self._check()
         if self.tokenizer is not None:
-            return window_table(_python_docs(), self.title, self.tokenizer, self.window, self.stride, self.span)
+            return window_table(self._python_docs(), self.title, self.tokenizer, self.window, self.stride, self.span)
         table = _karate_club()
         return Table({name: table[name] for name in columns}, 1, lambda _: "the only example")
 
@@ -81,10 +81,13 @@ class Builtin(DataSource):
             message = f'"{self.name}" is no text, and takes neither a tokenizer nor a window'
             raise Refusal(SourceArguments(message, self.span))
 
-
-def _python_docs() -> str:
-    topics: dict[str, str] = import_module("pydoc_data.topics").topics
-    return "\n".join(topics[name] for name in sorted(topics))
+    def _python_docs(self) -> str:
+        try:
+            topics: dict[str, str] = import_module("pydoc_data.topics").topics
+        except ImportError as error:
+            message = "this installation of Python has left out its reference text, `pydoc_data`"
+            raise Refusal(MissingPackage(message, self.span)) from error
+        return "\n".join(topics[name] for name in sorted(topics))
 
 
 def _karate_club() -> dict[str, Any]:
