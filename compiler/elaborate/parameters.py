@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from dlc.compiler.dim import Dim
 from dlc.compiler.elaborate import reports
 from dlc.compiler.elaborate.expressions import evaluate
 from dlc.compiler.elaborate.frame import Frame
-from dlc.compiler.elaborate.values import Arg, Origin, describe, is_layer
+from dlc.compiler.elaborate.values import Arg, Origin, describe, is_layer, is_sequence
 from dlc.compiler.errors import ArgumentType, BadDeclaration, DuplicateName, ResultType, StaticType, WrongCount
 from dlc.compiler.graph import Value
 from dlc.compiler.op import operations
@@ -75,8 +75,7 @@ class Parameters:
         for parameter in self._tree.parameters:
             self._promise(parameter)
         for name, value in self._frame.scope.own().items():
-            if isinstance(value, Dim):
-                self._frame.graph.statics[name] = value
+            self._frame.graph.statics.update(_numbers(name, value))
 
     # --- tensors ---
 
@@ -274,6 +273,15 @@ class Parameters:
                 labels=(Label(parameter.span, "declared here"),) if span != parameter.span else (),
             )
         )
+
+
+def _numbers(name: str, value: Any) -> Iterator[tuple[str, Dim]]:
+    """The static integers that a name stands for: those of a list are `b[0]`, `b[1]`, …"""
+    if isinstance(value, Dim):
+        yield name, value
+    elif is_sequence(value):
+        for place, item in enumerate(value):
+            yield from _numbers(f"{name}[{place}]", item)
 
 
 def _without_value(parameter: ast.Parameter) -> BadDeclaration:

@@ -32,8 +32,9 @@ MODULE_ATTRIBUTES = frozenset(_ATTRIBUTES.split())
 
 
 def identifier(name: str) -> str:
-    """The name, made one that Python takes as a variable: `x'` becomes `x_prime`, `lambda` becomes `lambda_`."""
-    plain = re.sub(r"\W", "_", name.replace("'", "_prime"))
+    """The name, made one that Python takes as a variable: `x'` becomes `x_prime`, `lambda` becomes `lambda_`, and the
+    item `b[0]` of a list `b0`."""
+    plain = re.sub(r"\W", "_", re.sub(r"\[(\d+)\]", r"\1", name.replace("'", "_prime")))
     if not plain or plain[0].isdigit() or plain.startswith("__"):
         plain = f"v{plain}"
     return f"{plain}_" if keyword.iskeyword(plain) or plain in RESERVED else plain

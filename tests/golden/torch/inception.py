@@ -8,22 +8,13 @@ from torch import Tensor, nn
 class Inception(nn.Module):
     """The Inception module (Szegedy et al., 2014): four branches at four scales, side by side."""
 
-    def __init__(
-        self,
-        c: int,
-        a: int,
-        conv_2_out: int,
-        conv_3_out: int,
-        conv_4_out: int,
-        conv_5_out: int,
-        d: int,
-    ) -> None:
+    def __init__(self, c: int, a: int, b0: int, b1: int, c0: int, c1: int, d: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(c, a, 1)
-        self.conv_2 = nn.Conv2d(c, conv_2_out, 1)
-        self.conv_3 = nn.Conv2d(conv_2_out, conv_3_out, 3, padding=1)
-        self.conv_4 = nn.Conv2d(c, conv_4_out, 1)
-        self.conv_5 = nn.Conv2d(conv_4_out, conv_5_out, 5, padding=2)
+        self.conv_2 = nn.Conv2d(c, b0, 1)
+        self.conv_3 = nn.Conv2d(b0, b1, 3, padding=1)
+        self.conv_4 = nn.Conv2d(c, c0, 1)
+        self.conv_5 = nn.Conv2d(c0, c1, 5, padding=2)
         self.conv_6 = nn.Conv2d(c, d, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -41,12 +32,8 @@ class Inception(nn.Module):
 class Stage(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.Inception = Inception(
-            c=192, a=64, conv_2_out=96, conv_3_out=128, conv_4_out=16, conv_5_out=32, d=32
-        )
-        self.Inception_2 = Inception(
-            c=256, a=128, conv_2_out=128, conv_3_out=192, conv_4_out=32, conv_5_out=96, d=64
-        )
+        self.Inception = Inception(c=192, a=64, b0=96, b1=128, c0=16, c1=32, d=32)
+        self.Inception_2 = Inception(c=256, a=128, b0=128, b1=192, c0=32, c1=96, d=64)
 
     def forward(self, image: Tensor) -> Tensor:
         h = F.max_pool2d(self.Inception_2(self.Inception(image)), 3, stride=2, padding=1)
