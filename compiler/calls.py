@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from dlc.compiler.dim import Dim
-from dlc.compiler.graph import Call, Graph, Loop, Node, Value
+from dlc.compiler.graph import Call, Functional, Graph, Loop, Node, Value
 
 
 def every_node(graph: Graph) -> Iterator[Node]:
@@ -42,7 +42,7 @@ def captured(body: Graph) -> list[Value]:
 
 def called(graph: Graph) -> Iterator[Graph]:
     """The graphs that a graph calls, in its loops too, once for each call."""
-    return (node.action.graph for node in every_node(graph) if isinstance(node.action, Call))
+    return (node.action.graph for node in every_node(graph) if isinstance(node.action, Call | Functional))
 
 
 def callees_first(roots: Iterable[Graph], follow: Callable[[Graph], Iterable[Graph]] = called) -> Iterator[Graph]:

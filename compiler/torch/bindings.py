@@ -39,6 +39,7 @@ class Bindings:
         self._reserved = set(reserved)
         self._width = WIDTH
         self._called: dict[str, str] = {}
+        self._suggested: dict[int, str] = {}
         self._scope: dict[str, Value] = dict(inputs)
         self._code: dict[int, Code] = {id(value): Code(name) for name, value in inputs.items()}
         self._pending: dict[int, Pending] = {}
@@ -105,9 +106,14 @@ class Bindings:
         del self._pending[id(pending.value)]
         self._flush(pending.effects, pending.text)
         value, text = pending.value, pending.text
-        name = self.free(identifier(value.name), text) if value.name else self._temporary(value, text)
+        called = self.called(value)
+        name = self.free(identifier(called), text) if called else self._temporary(value, text)
         self.statements.append(f"{name} = {pending.text}")
         self.bind(name, pending.value)
+
+    def called(self, value: Value) -> str | None:
+        """The name of a value in the spec, or else what it is best called."""
+        return value.name or self._suggested.get(id(value))
 
     def _flush(self, effects: tuple[int, ...], text: str) -> None:
         """Binds what waits and acts before the last of these effects, which are those of a text about to be written."""

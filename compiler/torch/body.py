@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from copy import copy
 from typing import Any
 
-from dlc.compiler.graph import Call, Graph, Loop, Node, ReadWeight, Value
+from dlc.compiler.differentiation import Differentiation, of_block, takes_gradients
+from dlc.compiler.graph import (
+    Assign,
+    Call,
+    Functional,
+    Gradient,
+    Graph,
+    Loop,
+    Node,
+    Operand,
+    ReadModel,
+    ReadWeight,
+    Value,
+)
 from dlc.compiler.op import Op
+from dlc.compiler.torch import updates
 from dlc.compiler.torch.bindings import Bindings
 from dlc.compiler.torch.context import Code, Level, TorchContext
 from dlc.compiler.torch.inline import Expression, FileParts, Pending, has_effect
@@ -27,7 +41,9 @@ class Body(Bindings):
 
     parameters: the inputs by their names in Python. apart: keep the calls of a list's items in statements of their
     own. training: the expression that says whether the network is being trained. kept: values that are used besides
-    the outputs.
+    the outputs. differentiation: what is differentiated, by default as in a block that its caller may differentiate.
+    untracked: whether the whole function runs without gradients. copied: the weights, by the ids of the values, that
+    are copied where they are read.
     """
 
     def __init__(
@@ -43,6 +59,9 @@ class Body(Bindings):
         training: str = "self.training",
         apart: bool = False,
         kept: Iterable[Value] = (),
+        differentiation: Differentiation | None = None,
+        untracked: bool = False,
+        copied: Container[int] = (),
     ) -> None:
         sizes = Sizes({name: value.type for name, value in parameters.items()}, graph.statics)
         uses = _uses(graph.nodes, (*graph.outputs, *kept))
@@ -54,6 +73,16 @@ class Body(Bindings):
         self._files = files
         self._apart = apart
         self._leaving: set[int] = set()
+        self.untracked = untracked
+        self._copied = copied
+        if differentiation is None and takes_gradients(graph):
+            differentiation = of_block(graph)
+        self._differentiation = differentiation
+        self._leaves = differentiation.leaves() if differentiation is not None else {}
+        losses = differentiation.losses if differentiation is not None else ()
+        self._suggested = {id(each.loss): "loss" for each in losses if each.loss not in graph.outputs}
+        for name, value in parameters.items():
+            self.start_history(name, value)
 
     def inside(
         self,
@@ -81,6 +110,8 @@ class Body(Bindings):
         inner._code = self._code | {id(value): Code(name) for name, value in inputs.items()}
         inner._pending = {}
         inner._held = []
+        for name, value in inputs.items():
+            inner.start_history(name, value)
         return inner
 
     # --- nodes ---
@@ -94,10 +125,10 @@ class Body(Bindings):
             self._loop(self, node, node.action)
             return
         if isinstance(node.action, ReadWeight):
-            assert node.module is not None
-            code = self._reach.module(node.module)
-            assert code is not None
-            self._code[id(node.outputs[0])] = code
+            self._read(node)
+            return
+        if isinstance(node.action, Assign):
+            updates.assign(self, node)
             return
         listed = self._apart and node.module is not None and self._reach.within_list(node.module)
         if listed:
@@ -106,8 +137,45 @@ class Body(Bindings):
         effects = (place,) if acts else ()
         nests = not isinstance(node.action, Op) or not node.action.hidden
         name = node.outputs[0].name if len(node.outputs) == 1 else None
-        found = self.compose(node.inputs, lambda codes: self._lower(node, codes), effects, nests=nests, target=name)
+        operands = self._operands(node)
+        found = self.compose(operands, lambda codes: self._lower(node, codes), effects, nests=nests, target=name)
         self._bind_results(place, node, found, listed)
+
+    def _read(self, node: Node) -> None:
+        assert node.module is not None
+        code, (weight,) = self.module(node.module), node.outputs
+        self.write_as(weight, code)
+        if id(weight) in self._copied:
+            text = f"{code}.clone()"
+            name = self.free(identifier(weight.name), text) if weight.name else self._temporary(weight, text)
+            self.statements.append(f"{name} = {text}")
+            self.bind(name, weight)
+
+    def _operands(self, node: Node) -> Sequence[Operand]:
+        """What an expression for a node is made of: a model that something is differentiated by is no vector."""
+        differentiation = self._differentiation if isinstance(node.action, Gradient) else None
+        if differentiation is not None and differentiation.by_weights(node) is not None:
+            loss, by = node.inputs
+            self.release([by])
+            if isinstance(by, Value) and not self.uses[id(by)]:
+                self._pending.pop(id(by), None)
+            return [loss]
+        return node.inputs
+
+    def start_history(self, name: str, value: Value) -> None:
+        """Has gradients by a value, which was just bound to a name, start there where nothing else goes further."""
+        start = self._history(value, is_given=True)
+        if start:
+            self.statements.append(f"{name} = {name}{start}")
+
+    def _history(self, value: Value, *, is_given: bool = False) -> str:
+        """What is called on a value that gradients are by. is_given: it is another's, who may need it as it is."""
+        if id(value) not in self._leaves or self._differentiation is None:
+            return ""
+        tracked = self._differentiation.is_tracked(value)
+        if self._leaves[id(value)]:
+            return "" if not self._differentiation.may_be_untracked(value) else ".clone().requires_grad_()"
+        return ".detach().requires_grad_()" if is_given or tracked else ".requires_grad_()"
 
     def _bind_results(self, place: int, node: Node, found: Expression, listed: bool) -> None:
         used = [output for output in node.outputs if self.uses[id(output)]]
@@ -122,10 +190,14 @@ class Body(Bindings):
         else:
             self._flush(found.effects, found.text)
             names = self._names(node, found.text)
-            self.statements.append(f"{', '.join(names)} = {found.text}")
+            start = self._history(node.outputs[0]) if len(names) == 1 else ""
+            text = Code.within(found.text, Level.ATOM) + start if start else found.text
+            self.statements.append(f"{', '.join(names)} = {text}")
             for name, output in zip(names, node.outputs, strict=True):
                 if self.uses[id(output)]:
                     self.bind(name, output)
+                    if len(names) > 1:
+                        self.start_history(name, output)
 
     def _can_wait(self, value: Value) -> bool:
         """Whether a value needs no name where it is made: what a turn leaves has one that may not be free yet."""
@@ -137,11 +209,23 @@ class Body(Bindings):
 
     def _lower(self, node: Node, codes: Sequence[Code | None]) -> Code:
         module = None if node.module is None else self._reach.module(node.module)
-        if isinstance(node.action, Call):
+        if isinstance(node.action, Call | Functional):
             return self._call(node, module, [code for code in codes if code is not None], self)
+        if isinstance(node.action, ReadModel):
+            assert node.module is not None
+            return updates.vector(self.module(node.module))
+        if isinstance(node.action, Gradient):
+            assert self._differentiation is not None
+            return updates.gradient(self, self._differentiation, node, codes)
         assert isinstance(node.action, Op)
         types = tuple(output.type for output in node.outputs)
         return node.action.torch(self.context(node.operand_types, types, module or ""), *codes)
+
+    def module(self, path: str) -> Code:
+        """The expression for a module or a weight."""
+        code = self._reach.module(path)
+        assert code is not None
+        return code
 
     def context(self, inputs: tuple[Any, ...] = (), outputs: tuple[Tensor, ...] = (), module: str = "") -> TorchContext:
         """What an operation sees at this place."""
@@ -168,12 +252,12 @@ class Body(Bindings):
 
     def _names(self, node: Node, text: str) -> list[str]:
         names: list[str] = []
-        called = node.action.graph.output_names if isinstance(node.action, Call) else ()
+        called = node.action.graph.output_names if isinstance(node.action, Call | Functional) else ()
         for place, output in enumerate(node.outputs):
             if not self.uses[id(output)]:
                 names.append("_")
-            elif output.name is not None:
-                names.append(self.free(identifier(output.name), text, names))
+            elif (known := self.called(output)) is not None:
+                names.append(self.free(identifier(known), text, names))
             elif len(called) > 1:
                 names.append(self.free(identifier(called[place]), text, names))
             else:

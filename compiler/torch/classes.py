@@ -6,10 +6,12 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 
 from dlc.compiler.calls import called, callees_first, every_node
 from dlc.compiler.dim import Dim
+from dlc.compiler.generality import binding
 from dlc.compiler.graph import (
     BlockModule,
     Call,
     Check,
+    Functional,
     Graph,
     ListModule,
     Module,
@@ -29,6 +31,7 @@ from dlc.compiler.torch.merge import Merger, merge
 from dlc.compiler.torch.names import identifier, unused
 from dlc.compiler.torch.reach import Reach, member
 from dlc.compiler.torch.rolling import rolled
+from dlc.compiler.torch.updates import functional
 from dlc.compiler.types import DType
 from dlc.compiler.weights import OpenWeight
 
@@ -93,13 +96,17 @@ class Drafting:
 
     def call(self, node: Node, module: Code | None, operands: Sequence[Code], body: Body) -> Code:
         """The call of a block, with the sizes that it cannot read off its inputs."""
-        assert isinstance(node.action, Call)
+        assert isinstance(node.action, Call | Functional)
         callee = self.drafts[node.action.graph, module is not None]
-        given = [*operands, *(body.sizes.write(size) for size in callee.passed)]
+        weights = operands[-1] if isinstance(node.action, Functional) else None
+        given = [*(operands if weights is None else operands[:-1])]
+        given += [body.sizes.write(size) for size in callee.passed]
         if module is not None and node.module is not None:
             owner = find_module(body.graph.modules | body.graph.borrowed, node.module)
             if isinstance(owner, BlockModule) and owner.graph is not node.action.graph:
                 self._shared.append((owner.graph, node.action.graph, body.graph.name, node.module))
+            if weights is not None:
+                return functional(body, module, weights, given)
             return Code(f"{module}({', '.join(given)})")
         given += [body.training] if callee.trains else []
         return Code(f"{reference(callee.number)}({', '.join(given)})")
@@ -107,10 +114,15 @@ class Drafting:
     def merged(self, top: str = "", taken: Iterable[str] = (), apart: Container[Graph] = ()) -> Merger:
         """The classes and functions of all drafts but those of the graphs set apart. Raises TwoForms."""
         merger = merge([draft for draft in self.drafts.values() if draft.graph not in apart], top, taken)
-        for made, used, block, path in self._shared:
-            if not merger.alike(self.drafts[made, True].number, self.drafts[used, True].number):
-                raise TwoForms(block, path)
+        self.check(merger)
         return merger
+
+    def check(self, merger: Merger) -> None:
+        """Raises TwoForms where one of the calls so far asks of an instance what it was not made for."""
+        for made, used, block, path in self._shared:
+            alike = merger.alike(self.drafts[made, True].number, self.drafts[used, True].number)
+            if not alike and binding(made, used) is None:
+                raise TwoForms(block, path)
 
     # --- forward ---
 
@@ -285,7 +297,7 @@ def forms(roots: Iterable[Form]) -> dict[Form, None]:
         found[form] = None
         graph, is_class = form
         for node in every_node(graph):
-            if isinstance(node.action, Call):
+            if isinstance(node.action, Call | Functional):
                 instance = node.module is not None and (is_class or node.module.partition(".")[0] in graph.borrowed)
                 pending.append((node.action.graph, instance))
         if is_class:

@@ -13,13 +13,19 @@ from dlc.compiler.program import DataSpec, TrainSpec
 from dlc.compiler.torch.classes import Drafting, TwoForms, blocks, forms
 from dlc.compiler.torch.inline import FileParts
 from dlc.compiler.torch.layout import INDENT, LIMIT, lines
-from dlc.compiler.torch.merge import Merged, function
+from dlc.compiler.torch.merge import Merged, Merger, function
 from dlc.compiler.torch.names import identifier, unused
-from dlc.compiler.torch.training import build, finish_function, step_function
+from dlc.compiler.torch.training import (
+    build,
+    evaluate_function,
+    finish_function,
+    procedure_function,
+    step_function,
+)
 from dlc.compiler.weights import OpenWeight
 from dlc.grammar.source import Span
 
-__all__ = ["OpenWeight", "TwoForms", "emit_fields", "emit_graph", "emit_training", "field_functions"]
+__all__ = ["OpenWeight", "TwoForms", "emit_fields", "emit_graph", "emit_procedure", "emit_training", "field_functions"]
 
 
 def emit_graph(graph: Graph) -> str:
@@ -36,25 +42,68 @@ def emit_graph(graph: Graph) -> str:
 
 
 def emit_training(train: TrainSpec) -> str:
-    """A Python file with the classes of the instances, and two or three functions.
+    """A Python file with the classes of the instances, and the functions of a training.
 
     `build()` gives the instances by their names, with fresh weights. `step(instances, minimize, fields)` does one
-    step: it calls `minimize` with each scalar loss, and gives what is reported by name, as scalars. Each field has a
-    leading batch dimension. Where the reports of several batches are not the averages of each one's, what a step
-    gives is averaged over examples (scalars), summed (tuples of tensors) or joined along axis 0 (lists of tensors),
-    and `finish(measured)` makes the reports of that.
+    step: it calls `minimize` with each scalar loss, with `over=[...]`, modules and parameters, and with `using="..."`,
+    an optimiser's text, where the spec says so, and gives what is reported by name, as scalars. Each field has a
+    leading batch dimension. Weights are assigned while their instance is in training mode. `evaluate(instances,
+    fields)`, if the spec has it, measures a batch in the place of `step`.
+
+    Where the reports of several batches are not the averages of each one's, what a step gives is averaged over
+    examples (scalars), summed (tuples of tensors) or joined along axis 0 (lists of tensors), and `finish(measured)`
+    makes the reports of that, `finish_evaluate(measured)` those of `evaluate`.
     """
+    graphs = [train.step.graph, *([train.evaluate.graph] if train.evaluate is not None else [])]
     files = FileParts()
-    drafting = Drafting(files)
-    instances = [(block, True) for module in train.instances.values() for block in blocks(module)]
-    step = train.step.graph
-    called_by_step = [form for form in forms([(step, False)]) if form[0] is not step]
-    drafting.add_all([*instances, *called_by_step])
-    merged = drafting.merged(taken=("build", "step", "finish", "minimize", *train.instances))
+    drafting, merged = _drafted(train, graphs, files, ("step", "evaluate", "finish", "finish_evaluate", "minimize"))
     measuring = Measuring(train.step)
     functions = [build(train, drafting, merged), step_function(train, measuring, drafting, merged)]
     functions += [finish_function("finish", measuring, files)] if measuring.finishes else []
-    return write_file(train.name, train.span, files, [definition(unit) for unit in (*merged.units, *functions)])
+    if train.evaluate is not None:
+        measuring = Measuring(train.evaluate)
+        functions += [evaluate_function(train, train.evaluate, measuring, drafting, merged)]
+        functions += [finish_function("finish_evaluate", measuring, files)] if measuring.finishes else []
+    drafting.check(merged)
+    return write_file(train.name, train.span, files, _definitions(merged, functions))
+
+
+def emit_procedure(train: TrainSpec, name: str) -> str:
+    """A Python file with the classes of the instances, `build()`, and one procedure of a training.
+
+    The procedure is a function of its name; it takes the instances, then its tensor parameters, and gives its results.
+    """
+    procedure = train.procedures[name]
+    files = FileParts()
+    drafting, merged = _drafted(train, [procedure.graph], files, (identifier(name),))
+    functions = [build(train, drafting, merged), procedure_function(train, procedure, drafting, merged)]
+    drafting.check(merged)
+    return write_file(f"{train.name}.{name}", train.span, files, _definitions(merged, functions))
+
+
+def _definitions(merged: Merger, functions: list[Merged]) -> list[str]:
+    """The functions, behind the classes and functions that they lead to: a class of other sizes than its instance was
+    made for serves to check the two alone."""
+    due = {unit.name: unit for unit in merged.units}
+    needed: set[str] = set()
+    pending = list(functions)
+    while pending:
+        unit = pending.pop()
+        words = set(re.findall(r"(?<![\w.])[^\W\d]\w*", "\n".join((*unit.constructor, *unit.body))))
+        pending += [due[name] for name in due.keys() & words - needed]
+        needed |= due.keys() & words
+    return [definition(unit) for unit in (*(unit for unit in merged.units if unit.name in needed), *functions)]
+
+
+def _drafted(
+    train: TrainSpec, graphs: list[Graph], files: FileParts, taken: tuple[str, ...]
+) -> tuple[Drafting, Merger]:
+    """The classes of a training's instances, and what some functions over them call. taken: names in use."""
+    drafting = Drafting(files)
+    instances = [(block, True) for module in train.instances.values() for block in blocks(module)]
+    called = [form for form in forms([(graph, False) for graph in graphs]) if form[0] not in graphs]
+    drafting.add_all([*instances, *called])
+    return drafting, drafting.merged(taken=("build", *taken, *map(identifier, train.instances)))
 
 
 def emit_fields(data: DataSpec) -> str:
@@ -106,7 +155,7 @@ def definition(unit: Merged) -> str:
     doc = unit.doc
     if not unit.is_class:
         head = f"def {unit.name}({', '.join(unit.parameters)}) -> {unit.returns}:"
-        return "\n".join([*lines(head, 0), *_doc(doc, 1), *_laid(unit.body, 1)])
+        return "\n".join([*_decorated(unit, 0), *lines(head, 0), *_doc(doc, 1), *_laid(unit.body, 1)])
     text = [f"class {unit.name}(nn.Module):", *_doc(doc, 1)]
     if doc:
         text.append("")
@@ -114,7 +163,11 @@ def definition(unit: Merged) -> str:
         head = f"def __init__({', '.join(['self', *unit.arguments])}) -> None:"
         text += [*lines(head, 1), f"{INDENT * 2}super().__init__()", *_laid(unit.constructor, 2), ""]
     head = f"def forward({', '.join(['self', *unit.parameters])}) -> {unit.returns}:"
-    return "\n".join([*text, *lines(head, 1), *_laid(unit.body, 2)])
+    return "\n".join([*text, *_decorated(unit, 1), *lines(head, 1), *_laid(unit.body, 2)])
+
+
+def _decorated(unit: Merged, depth: int) -> list[str]:
+    return [f"{INDENT * depth}@{unit.decorator}"] if unit.decorator else []
 
 
 def _laid(statements: Iterable[str], depth: int) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from dlc.compiler.graph import Call, Loop, Node, Value
+from dlc.compiler.graph import Assign, Call, Functional, Loop, Node, Value
 from dlc.compiler.op import Op
 from dlc.compiler.torch.context import Code
 from dlc.compiler.torch.draft import ITEM
@@ -44,10 +44,13 @@ class Expression:
 
 
 def has_effect(node: Node) -> bool:
-    """Whether a node draws random numbers or updates statistics, so that the order of such nodes matters."""
+    """Whether a node draws random numbers, updates statistics or assigns weights, so that the order of such nodes
+    matters."""
+    if isinstance(node.action, Assign):
+        return True
     if isinstance(node.action, Op):
         return node.action.random or node.action.stateful
-    inside = node.action.graph if isinstance(node.action, Call) else None
+    inside = node.action.graph if isinstance(node.action, Call | Functional) else None
     inside = node.action.body if isinstance(node.action, Loop) else inside
     return inside is not None and any(map(has_effect, inside.nodes))
 

@@ -57,6 +57,7 @@ def write_loop(body: Body, node: Node, loop: Loop) -> None:
     body.forget(names.targets)
     for name, result in zip(names.carried, node.outputs, strict=False):
         body.bind(name, result)
+        body.start_history(name, result)
     for one in collected:
         axis = min(loop.axis, one.value.type.rank)
         text = f"torch.stack({one.name}{f', dim={axis}' if axis else ''})"

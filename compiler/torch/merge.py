@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from dlc.compiler.differentiation import takes_gradients
 from dlc.compiler.graph import Graph
 from dlc.compiler.torch.draft import OWN, REFERENCE, Draft, resolve, resolve_own, settle
 from dlc.compiler.torch.names import identifier, snake, unused
@@ -25,7 +26,7 @@ _SLOT = re.compile(
 
 @dataclass(slots=True)
 class Merged:
-    """A class or function as it will be written."""
+    """A class or function as it will be written. decorator: what decorates the function, or `forward`."""
 
     name: str
     is_class: bool
@@ -35,6 +36,7 @@ class Merged:
     parameters: list[str] = field(default_factory=list[str])
     body: list[str] = field(default_factory=list[str])
     returns: str = "Tensor"
+    decorator: str = ""
 
 
 @dataclass(slots=True)
@@ -151,6 +153,7 @@ def _distinction(family: Family, others: Sequence[Family]) -> str:
 def _settle(family: Family, of: dict[int, Family]) -> Merged:
     first = family.members[0]
     unit = Merged(family.name, first.is_class, first.graph.doc, returns=first.returns, parameters=first.parameters)
+    unit.decorator = "torch.enable_grad()" if takes_gradients(first.graph) else ""
     texts = [_texts(draft, of) for draft in family.members]
     chosen = texts[0]
     if len(texts) > 1 and first.is_class:

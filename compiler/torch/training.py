@@ -1,14 +1,20 @@
-"""A training as functions: one makes the instances, one does a step on a batch, one sums up what many measured."""
+"""A training as functions: one makes the instances, others do a step on a batch, measure one, sum up what many gave."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
+from math import inf
+from typing import Any
 
-from dlc.compiler.graph import Node, Operand, Value
+from dlc.compiler.differentiation import Differentiation, of_step, takes_gradients
+from dlc.compiler.elaborate.reach import assigned
+from dlc.compiler.graph import Graph, Node, Operand, Value
 from dlc.compiler.measuring import Measuring
 from dlc.compiler.op import Op
-from dlc.compiler.program import Minimize, Report, TrainSpec
+from dlc.compiler.program import Minimize, Procedure, Report, Step, TrainSpec
+from dlc.compiler.torch.aliases import copied
 from dlc.compiler.torch.body import Body
 from dlc.compiler.torch.classes import Drafting, initialised
 from dlc.compiler.torch.context import Code, TorchContext, quoted
@@ -18,6 +24,7 @@ from dlc.compiler.torch.merge import Merged, Merger
 from dlc.compiler.torch.names import identifier
 from dlc.compiler.torch.reach import Reach
 from dlc.compiler.torch.rolling import rolled
+from dlc.compiler.torch.updates import UNFLATTEN
 from dlc.compiler.types import Scalar
 
 
@@ -36,27 +43,91 @@ def build(train: TrainSpec, drafting: Drafting, merged: Merger) -> Merged:
 
 def step_function(train: TrainSpec, measuring: Measuring, drafting: Drafting, merged: Merger) -> Merged:
     """`step`, which takes the instances, then `minimize`, then the fields of a batch, and gives what it measures."""
-    graph = train.step.graph
-    instances = {name: identifier(name) for name in train.instances}
-    inputs = {identifier(name): value for name, value in graph.inputs.items()}
-    reach = Reach(graph, instances, {}, own=False)
-    training = f"{next(iter(instances.values()))}.training" if instances else "True"
-    reserved = [*instances.values(), "minimize"]
-    kept = [effect.value for _, effect in train.step.effects if isinstance(effect, Minimize)]
+    minimized = [effect for _, effect in train.step.effects if isinstance(effect, Minimize)]
+    options = any(effect.over or effect.using for effect in minimized)
+    given = [f"minimize: Callable[{'...' if options else '[Tensor]'}, None]"]
+    made = _measured(train, train.step, measuring, drafting, merged, given)
+    return replace(made, name="step", doc=train.doc)
+
+
+def evaluate_function(
+    train: TrainSpec, evaluate: Step, measuring: Measuring, drafting: Drafting, merged: Merger
+) -> Merged:
+    """`evaluate`, which takes the instances, then the fields of a batch, and gives what it measures."""
+    return replace(_measured(train, evaluate, measuring, drafting, merged, []), name="evaluate")
+
+
+def procedure_function(train: TrainSpec, procedure: Procedure, drafting: Drafting, merged: Merger) -> Merged:
+    """A procedure under its name, which takes the instances, then its tensor parameters, and gives its results."""
+    graph = procedure.graph
+    made = _Function(train, graph, drafting, Differentiation(graph))
+    for place, node in enumerate(graph.nodes):
+        made.body.run(place, node)
+    returns = made.body.give()
+    return replace(made.merged(merged, []), name=identifier(procedure.name), doc=graph.doc, returns=returns)
+
+
+class _Function:
+    """A function over the instances, in the making.
+
+    kept: values that are used besides the outputs. copied: the weights that are copied where they are read.
+    """
+
+    def __init__(
+        self,
+        train: TrainSpec,
+        graph: Graph,
+        drafting: Drafting,
+        differentiation: Differentiation,
+        *,
+        kept: Sequence[Value] = (),
+        copied: Collection[int] = (),
+    ) -> None:
+        self.instances = {name: identifier(name) for name in train.instances}
+        self.inputs = {identifier(name): value for name, value in graph.inputs.items()}
+        self.reach = Reach(graph, self.instances, {}, own=False)
+        self._untracked = not differentiation.losses
+        self._takes_gradients = takes_gradients(graph)
+        names = list(self.instances.values())
+        self.body = Body(
+            graph,
+            self.inputs,
+            self.reach,
+            drafting.call,
+            write_loop,
+            drafting.files,
+            reserved=[*names, "minimize", UNFLATTEN],
+            training=f"{names[0]}.training" if names else "True",
+            kept=kept,
+            differentiation=differentiation,
+            untracked=self._untracked,
+            copied=copied,
+        )
+
+    def merged(self, merger: Merger, given: Sequence[str]) -> Merged:
+        """The function as it will be written; given: its parameters between the instances and the inputs."""
+        body = self.body
+        statements, _ = body.sizes.settle(body.statements, body.words(), body.rebound)
+        parameters = [
+            *(f"{name}: nn.Module" for name in self.instances.values()),
+            *given,
+            *(f"{name}: Tensor" for name in self.inputs),
+        ]
+        decorator = "torch.no_grad()" if self._untracked else "torch.enable_grad()" if self._takes_gradients else ""
+        text = [merger.text(statement) for statement in rolled(statements, body.words())]
+        return Merged("", False, "", parameters=parameters, body=text, decorator=decorator)
+
+
+def _measured(
+    train: TrainSpec, step: Step, measuring: Measuring, drafting: Drafting, merged: Merger, given: Sequence[str]
+) -> Merged:
+    kept = [effect.value for _, effect in step.effects if isinstance(effect, Minimize)]
     kept += [value for measure in measuring.measures for value in measure.reads]
-    body = Body(
-        graph, inputs, reach, drafting.call, write_loop, drafting.files, reserved=reserved, training=training, kept=kept
-    )
-    _write(train, measuring, body, reach)
-    statements, _ = body.sizes.settle(body.statements, body.words(), body.rebound)
-    parameters = [
-        *(f"{name}: nn.Module" for name in instances.values()),
-        "minimize: Callable[[Tensor], None]",
-        *(f"{name}: Tensor" for name in inputs),
-    ]
-    text = [merged.text(statement) for statement in rolled(statements, body.words())]
+    differentiation = of_step(step, train.instances)
+    made = _Function(train, step.graph, drafting, differentiation, kept=kept, copied=copied(step, train.instances))
+    _write(step, measuring, made.body, made.reach)
     returns = "dict" if measuring.finishes else "dict[str, Tensor]"
-    return Merged("step", False, train.doc, parameters=parameters, body=text, returns=returns)
+    return replace(made.merged(merged, given), returns=returns)
 
 
 def finish_function(name: str, measuring: Measuring, files: FileParts) -> Merged:
@@ -103,16 +174,16 @@ def _op(node: Node) -> Op:
     return node.action
 
 
-def _write(train: TrainSpec, measuring: Measuring, body: Body, reach: Reach) -> None:
-    graph, effects = train.step.graph, train.step.effects
-    last = max((place for place, (_, effect) in enumerate(effects) if isinstance(effect, Minimize)), default=-1)
+def _write(step: Step, measuring: Measuring, body: Body, reach: Reach) -> None:
+    graph, effects = step.graph, step.effects
+    last = max(_changes(step), default=(-1, 0.0))
     due = list(enumerate(effects))
     for place in range(len(graph.nodes) + 1):
         while due and due[0][1][0] <= place:
-            number, (_, effect) = due.pop(0)
+            number, (position, effect) = due.pop(0)
             if isinstance(effect, Minimize):
                 _minimize(effect, body, reach)
-            elif number < last:  # what is measured before a gradient step is computed before the weights change
+            elif (position, number) < last:  # what is measured before a change is computed before the weights change
                 for measure in measuring.of[effect.name]:
                     for value in measure.reads:
                         body.settle(value, value.name or effect.name)
@@ -139,13 +210,26 @@ def _write(train: TrainSpec, measuring: Measuring, body: Body, reach: Reach) -> 
     body.statements.append(f"return {found.text}")
 
 
+def _changes(step: Step) -> Iterator[tuple[int, float]]:
+    """When weights change: behind how many nodes, and behind how many effects."""
+    for number, (position, effect) in enumerate(step.effects):
+        if isinstance(effect, Minimize):
+            yield position, number
+    for place, node in enumerate(step.graph.nodes):
+        if any(assigned(replace(step.graph, nodes=[node]))):
+            yield place, inf
+
+
 def _minimize(effect: Minimize, body: Body, reach: Reach) -> None:
     def call(codes: Sequence[Code | None]) -> Code:
         loss = codes[0] or Code("")
         if effect.sign < 0:
             loss = TorchContext((), (), sizes=body.sizes.write).unary("-", loss)
-        over = ", ".join(str(reach.module(path)) for path in effect.over)
-        return Code(f"minimize({loss}{f', over=[{over}]' if over else ''})")
+        over = [Code(f"[{', '.join(str(reach.module(path)) for path in effect.over)}]")] if effect.over else []
+        named: dict[str, Any] = dict(zip(["over"], over, strict=False))
+        if effect.using is not None:
+            named["using"] = effect.using.text
+        return body.context().call("minimize", loss, **named)
 
     found = body.compose([effect.value], call, nests=False)
     body.flush_all(found.text)
