@@ -9,8 +9,14 @@ from pydantic import BeforeValidator, Field
 from dlc.compiler.checked import Checked
 from dlc.compiler.choice import Choice
 from dlc.compiler.op import Float, NonNegative, Positive, PositiveFloat
-from dlc.compiler.optimizers import LBFGS, AdamW, Optimizer, Share
+from dlc.compiler.optimizers import AdamW, Optimizer, Share
 from dlc.compiler.schedules import ConstantRate, Schedule
+
+
+def _as_share(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise ValueError("a share of the training, from 0 up and less than 1")
+    return float(value)
 
 
 class Average(Choice):
@@ -29,7 +35,7 @@ class EMA(Average, name="ema"):
 class SWA(Average, name="swa"):
     """The mean of the weights after each update, from a share `start` of the training on. Izmailov and others, 2018."""
 
-    start: Share = 0.75
+    start: Annotated[float, BeforeValidator(_as_share)] = 0.75
 
 
 class StopEarly(Checked):
@@ -57,15 +63,6 @@ class CheckpointInterval(Checked):
     def cross_check(self) -> None:
         if sum(value is not None for value in (self.epochs, self.steps, self.minutes)) > 1:
             raise ValueError("an interval is a number of epochs, of steps or of minutes: set one of them")
-
-
-class Clash(ValueError):
-    """Two settings that do not go together: the one that is refused, and the other."""
-
-    def __init__(self, message: str, refused: str, other: str) -> None:
-        super().__init__(message)
-        self.refused = refused
-        self.other = other
 
 
 def _all_or_count(value: Any) -> Any:
@@ -103,13 +100,3 @@ class Settings(Checked):
     def cross_check(self) -> None:
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("a training lasts a number of epochs or a number of steps: set one of the two")
-        if isinstance(self.optimizer, LBFGS):
-            clashes = {
-                "clip_norm": self.clip_norm is not None,
-                "clip_value": self.clip_value is not None,
-                "accumulate": self.accumulate > 1,
-                "precision": self.precision == "fp16",
-            }
-            for name, clashing in clashes.items():
-                if clashing:
-                    raise Clash(f"lbfgs searches along the gradient as it is, without `{name}`", name, "optimizer")

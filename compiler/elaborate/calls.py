@@ -253,10 +253,10 @@ def with_arguments(layer: Recipe, given: Sequence[Arg], span: Span) -> Recipe:
     return recipe
 
 
-def construct(kind: type[Kind], given: Sequence[Arg], span: Span) -> Kind:
+def construct(kind: type[Kind], given: Sequence[Arg], span: Span, name: str = "") -> Kind:
     """A distribution, an optimiser or the like from arguments by place and by name."""
     fields = kind.fields()
-    name = getattr(kind, "name", kind.__name__)
+    name = name or getattr(kind, "name", kind.__name__)
     values: dict[str, Any] = {}
     spans: dict[str, Span] = {}
     for place, argument in enumerate(given):

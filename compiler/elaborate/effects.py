@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dlc.compiler.elaborate import expressions, lookup, reports, settings, vectors
+from dlc.compiler.elaborate import choosing, expressions, lookup, reports, vectors
 from dlc.compiler.elaborate.frame import Frame
 from dlc.compiler.elaborate.values import Instance, Part, describe, is_sequence
 from dlc.compiler.errors import ArgumentType, LossNotScalar, Misplaced, TensorExpected
 from dlc.compiler.graph import Assign, Value, WeightModule
+from dlc.compiler.optimizers import Optimizer
 from dlc.compiler.program import Minimize, Report
-from dlc.compiler.settings import Optimizer
 from dlc.compiler.types import DType, Tensor
 from dlc.grammar import ast
 from dlc.grammar.diagnostics import Refusal
@@ -24,7 +24,7 @@ def minimize(frame: Frame, statement: ast.Minimize) -> None:
     over = tuple(dict.fromkeys(path for tree in statement.over for path in _paths(frame, tree)))
     using = None
     if statement.using is not None:
-        using = settings.choose(frame, "optimizer", Optimizer, statement.using)
+        using = choosing.choose(frame, "optimizer", Optimizer, statement.using)
     sign = 1 if statement.kind == "minimize" else -1
     frame.effects.append((len(frame.graph.nodes), Minimize(value, over, sign, statement.span, using)))
 
