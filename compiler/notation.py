@@ -147,9 +147,7 @@ def _share(coefficient: int, others: Monomial, whole: Symbol, share: int) -> _Pi
     common = gcd(coefficient, share)
     if common == share:
         return _Piece(coefficient // share, (*others, whole))
-    return _Piece(
-        coefficient // common, others, "//", Polynomial.of(whole), Polynomial.of(share // common)
-    )
+    return _Piece(coefficient // common, others, "//", Polynomial.of(whole), Polynomial.of(share // common))
 
 
 def _shorter(terms: Terms, monomial: Monomial, atom: Quotient) -> tuple[_Piece, Terms] | None:

@@ -6,6 +6,7 @@ import operator
 from collections.abc import Callable
 
 import pytest
+
 from dlc.compiler.dim import Dim, DimOverflow
 
 H, K, M, N, T, W = (Dim.symbol(name) for name in "HKMNTW")

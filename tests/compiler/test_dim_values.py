@@ -7,10 +7,11 @@ import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from dlc.compiler.dim import Dim, DimOverflow, Symbol
-from dlc.compiler.express import express
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+
+from dlc.compiler.dim import Dim, DimOverflow, Symbol
+from dlc.compiler.express import express
 
 LEAF_SYMBOLS = [
     Dim.symbol("p"),

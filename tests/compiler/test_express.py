@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from dlc.compiler.dim import Dim
 from dlc.compiler.express import express
 
