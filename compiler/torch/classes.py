@@ -25,6 +25,7 @@ from dlc.compiler.op import Op, Weight
 from dlc.compiler.torch.body import Body
 from dlc.compiler.torch.context import Code, Level, TorchContext, quoted
 from dlc.compiler.torch.draft import ITEM, Draft, listing, own_reference, reference
+from dlc.compiler.torch.errors import TwoForms
 from dlc.compiler.torch.inline import FileParts
 from dlc.compiler.torch.loops import write_loop
 from dlc.compiler.torch.merge import Merger, merge
@@ -34,23 +35,12 @@ from dlc.compiler.torch.rolling import rolled
 from dlc.compiler.torch.updates import functional
 from dlc.compiler.types import DType
 from dlc.compiler.weights import OpenWeight
+from dlc.grammar.diagnostics import Label, Refusal
 
 Form = tuple[Graph, bool]
 """A block, and whether it is written as a class or as a function."""
 
 _NEGATED = {"==": "!=", "!=": "==", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
-
-
-class TwoForms(Exception):
-    """One instance of a block is applied to inputs of two kinds, and the block's code is not the same for both.
-
-    path: the instance's, seen from the block `block`.
-    """
-
-    def __init__(self, block: str, path: str) -> None:
-        super().__init__(f"{path} in {block} is applied to inputs of two kinds that need different code")
-        self.block = block
-        self.path = path
 
 
 class Drafting:
@@ -59,7 +49,7 @@ class Drafting:
     def __init__(self, files: FileParts) -> None:
         self.files = files
         self.drafts: dict[Form, Draft] = {}
-        self._shared: list[tuple[Graph, Graph, str, str]] = []
+        self._shared: list[tuple[Graph, Graph, Node]] = []
 
     def add_all(self, roots: Sequence[Form]) -> None:
         """The drafts of all that these lead to, themselves included, callees first."""
@@ -104,7 +94,7 @@ class Drafting:
         if module is not None and node.module is not None:
             owner = find_module(body.graph.modules | body.graph.borrowed, node.module)
             if isinstance(owner, BlockModule) and owner.graph is not node.action.graph:
-                self._shared.append((owner.graph, node.action.graph, body.graph.name, node.module))
+                self._shared.append((owner.graph, node.action.graph, node))
             if weights is not None:
                 return functional(body, module, weights, given)
             return Code(f"{module}({', '.join(given)})")
@@ -112,17 +102,17 @@ class Drafting:
         return Code(f"{reference(callee.number)}({', '.join(given)})")
 
     def merged(self, top: str = "", taken: Iterable[str] = (), apart: Container[Graph] = ()) -> Merger:
-        """The classes and functions of all drafts but those of the graphs set apart. Raises TwoForms."""
+        """The classes and functions of all drafts but those of the graphs set apart. Raises Refusal."""
         merger = merge([draft for draft in self.drafts.values() if draft.graph not in apart], top, taken)
         self.check(merger)
         return merger
 
     def check(self, merger: Merger) -> None:
-        """Raises TwoForms where one of the calls so far asks of an instance what it was not made for."""
-        for made, used, block, path in self._shared:
+        """Raises Refusal where one of the calls so far asks of an instance what it was not made for."""
+        for made, used, node in self._shared:
             alike = merger.alike(self.drafts[made, True].number, self.drafts[used, True].number)
             if not alike and binding(made, used) is None:
-                raise TwoForms(block, path)
+                raise Refusal(_two_forms(made, node))
 
     # --- forward ---
 
@@ -268,6 +258,16 @@ def _violated(check: Check, body: Body) -> str:
 def _effort(text: str) -> int:
     """How much there is to read: lines, and items of lists that are picked one by one."""
     return text.count("\n") + len(ITEM.findall(text))
+
+
+def _two_forms(made: Graph, node: Node) -> TwoForms:
+    return TwoForms(
+        f"`{node.module}` is one instance, and `{made.name}` is not written alike for all that it is applied to",
+        node.span,
+        label="this application needs other code than the first",
+        labels=(Label(made.span, f"the block of `{node.module}`"),),
+        help="bind one instance for each kind of input",
+    )
 
 
 def _listed(node: Node, reach: Reach) -> bool:

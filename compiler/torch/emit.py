@@ -10,7 +10,7 @@ from textwrap import wrap
 from dlc.compiler.graph import Graph
 from dlc.compiler.measuring import Measuring
 from dlc.compiler.program import DataSpec, TrainSpec
-from dlc.compiler.torch.classes import Drafting, TwoForms, blocks, forms
+from dlc.compiler.torch.classes import Drafting, blocks, forms
 from dlc.compiler.torch.inline import FileParts
 from dlc.compiler.torch.layout import INDENT, LIMIT, lines
 from dlc.compiler.torch.merge import Merged, Merger, function
@@ -25,14 +25,14 @@ from dlc.compiler.torch.training import (
 from dlc.compiler.weights import OpenWeight
 from dlc.grammar.source import Span
 
-__all__ = ["OpenWeight", "TwoForms", "emit_fields", "emit_graph", "emit_procedure", "emit_training", "field_functions"]
+__all__ = ["OpenWeight", "emit_fields", "emit_graph", "emit_procedure", "emit_training", "field_functions"]
 
 
 def emit_graph(graph: Graph) -> str:
     """A Python file with a class for each block that owns weights, `graph.name` the last one.
 
     The keys of the state dict are the graph's weight paths. Raises OpenWeight for a weight whose shape is not known
-    in numbers, and TwoForms for an instance that would need two classes.
+    in numbers, and Refusal for an instance that would need two classes.
     """
     files = FileParts()
     drafting = Drafting(files)

@@ -18,6 +18,7 @@ MODULES = (
     "dlc.grammar.errors",
     "dlc.compiler.errors",
     "dlc.compiler.onnx.errors",
+    "dlc.compiler.torch.errors",
     "dlc.runtime.errors",
     "dlc.runtime.infer.errors",
 )

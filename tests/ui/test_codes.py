@@ -13,8 +13,8 @@ from dlc.runtime.spec import read_spec
 
 HERE = Path(__file__).parent
 TESTS = HERE.parent
-for module in ("grammar.errors", "compiler.errors", "compiler.onnx.errors", "runtime.errors", "runtime.infer.errors"):
-    import_module(f"dlc.{module}")
+for module in ("grammar", "compiler", "compiler.onnx", "compiler.torch", "runtime", "runtime.infer"):
+    import_module(f"dlc.{module}.errors")
 KINDS = kinds()
 # What `read_spec` can tell without data, a run or an exported model.
 OF_A_SPEC = [code for code in KINDS if code < "DL60" or code.startswith("DL65")]

@@ -11,8 +11,10 @@ from torch.nn import functional
 
 from dlc.compiler.graph import Graph, Value
 from dlc.compiler.op import operations
-from dlc.compiler.torch.emit import TwoForms, emit_graph
+from dlc.compiler.torch.emit import emit_graph
+from dlc.compiler.torch.errors import TwoForms
 from dlc.compiler.types import Tensor
+from dlc.grammar.diagnostics import Refusal
 from dlc.grammar.source import Source, Span
 
 from .specs import body, emitted, graph, module, run
@@ -204,9 +206,12 @@ def test_an_instance_that_would_need_two_classes_is_refused() -> None:
             flat = Flat()
             return flat(x) + flat(y)
     """)
-    with pytest.raises(TwoForms) as refused:
+    with pytest.raises(Refusal) as refused:
         emit_graph(made)
-    assert (refused.value.block, refused.value.path) == ("Net", "flat")
+    (found,) = refused.value.diagnostics
+    assert isinstance(found, TwoForms)
+    assert found.span is not None
+    assert (found.span.line, found.span.text) == (7, "flat(y)")
 
 
 NAMES = [None, None, None, "h", "x", "y"]

@@ -1,0 +1,1 @@
+compile specs/shared.dl --to torch
