@@ -63,13 +63,14 @@ class Drafting:
         """The draft of a block whose callees all have theirs."""
         draft = Draft(len(self.drafts), graph, is_class)
         aliases = self._construct(draft) if is_class else {}
+        draft.trains = not is_class and _asks_for_training(graph, self.drafts)
         names: list[str] = []
         for name in (*graph.inputs, *graph.borrowed):
-            names.append(unused(identifier(name), names, "_"))
+            taken = [*names, "training"] if draft.trains else names
+            names.append(unused(identifier(name), taken, "_"))
         inputs = dict(zip(names, graph.inputs.values(), strict=False))
         borrowed = dict(zip(graph.borrowed, names[len(inputs) :], strict=True))
         reach = Reach(graph, borrowed, aliases, own=is_class)
-        draft.trains = not is_class and _asks_for_training(graph, self.drafts)
         choices = [False, True] if any(_listed(node, reach) for node in every_node(graph)) else [False]
         written = [self._forward(draft, inputs, reach, apart) for apart in choices]
         statements, passed = min(written, key=lambda choice: _effort("\n".join(choice[0])))

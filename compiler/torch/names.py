@@ -35,7 +35,7 @@ def identifier(name: str) -> str:
     """The name, made one that Python takes as a variable: `x'` becomes `x_prime`, `lambda` becomes `lambda_`, and the
     item `b[0]` of a list `b0`."""
     plain = re.sub(r"\W", "_", re.sub(r"\[(\d+)\]", r"\1", name.replace("'", "_prime")))
-    if not plain or plain[0].isdigit() or plain.startswith("__"):
+    if not plain or plain[0].isdigit() or plain.startswith("__") or plain == "_":  # which is what nobody uses
         plain = f"v{plain}"
     return f"{plain}_" if keyword.iskeyword(plain) or plain in RESERVED else plain
 

@@ -7,20 +7,26 @@ import keyword
 import pytest
 import torch
 
+from dlc.compiler.torch.emit import emit_training
 from dlc.compiler.torch.names import MODULE_ATTRIBUTES, RESERVED, identifier, is_attribute, item_name, snake, unused
+
+from .specs import emitted, module, program, run
 
 
 def test_the_names_that_modules_keep_are_those_of_torch() -> None:
     assert {name for name in dir(torch.nn.Module()) if not name.startswith("_")} <= MODULE_ATTRIBUTES
 
 
-@pytest.mark.parametrize("name", ["x", "x'", "x''", "lambda", "self", "F", "class", "Größe", "2x", "__secret", "", "…"])
+@pytest.mark.parametrize(
+    "name", ["x", "x'", "x''", "lambda", "self", "F", "class", "Größe", "2x", "__secret", "_", "", "…"]
+)
 def test_an_identifier_is_one_for_python_and_hides_nothing(name: str) -> None:
     made = identifier(name)
     assert made.isidentifier()
     assert not keyword.iskeyword(made)
     assert made not in RESERVED
     assert not made.startswith("__")
+    assert made != "_"
 
 
 def test_a_good_name_stays() -> None:
@@ -52,3 +58,41 @@ def test_a_name_that_is_taken_is_numbered() -> None:
     assert unused("h", {"h", "h2"}) == "h3"
     assert unused("x", {"x"}, "_") == "x_2"
     assert unused("y", {"x"}) == "y"
+
+
+def test_primes_keywords_and_underscores_are_told_apart() -> None:
+    text = """
+        model Net(_: float[N], x': float[N], class: float[N]) -> (y: float[N]):
+            x_prime = x' * 3 + class
+            s = x_prime
+            loop 3:
+                s = s + _ + x'
+            return s - x'
+    """
+    assert "def forward(self, v_: Tensor, x_prime: Tensor, class_: Tensor)" in emitted(text)
+    one, two, three = torch.tensor([1.0]), torch.tensor([2.0]), torch.tensor([3.0])
+    torch.testing.assert_close(module(text)(one, two, three), torch.tensor([16.0]))
+
+
+def test_a_function_that_is_told_of_training_may_have_an_input_of_that_name() -> None:
+    checked = program("""
+        block Drop(training: float[N, d], training_2: float[N, d]) -> float[N, d]:
+            return dropout(training, 0.5) + training_2
+        model Net(x: float[N, d]) -> (y: float[N]):
+            return x -> linear(1) -> squeeze(1)
+        data Houses:
+            source = csv("houses.csv")
+            features: float[10] = data
+            split = (train=0.8, valid=0.2)
+        train Prices on Houses:
+            net = Net()
+            settings:
+                epochs = 2
+            step:
+                minimize mean(net(Drop(features, 2 * features)))
+    """)
+    names = run(emit_training(checked.trains["Prices"]))
+    x, losses = torch.randn(3, 10), []
+    net = names["build"]()["net"].eval()
+    names["step"](net, losses.append, x)
+    torch.testing.assert_close(losses, [net(3 * x).mean()])
