@@ -10,7 +10,7 @@ from dlc.compiler.dim import Dim
 from dlc.compiler.elaborate import expressions, static, vectors
 from dlc.compiler.elaborate.frame import Frame
 from dlc.compiler.elaborate.scope import Scope
-from dlc.compiler.elaborate.values import POISON, Instance, Part, Poisoned, describe, is_layer
+from dlc.compiler.elaborate.values import POISON, Instance, Part, Poisoned, describe, is_layer, is_sequence
 from dlc.compiler.errors import LoopChanges, Misplaced, ShapeMismatch, StaticType, TensorExpected, WrongCount
 from dlc.compiler.graph import Graph, Loop, Value
 from dlc.compiler.types import DType, ShapeError, Tensor, resolve_axis
@@ -75,7 +75,7 @@ class _Head:
     def _along(self, frame: Frame, statement: ast.Loop, axis: ast.Expr) -> None:
         for tree in statement.sequences:
             value = expressions.evaluate(frame, tree)
-            items: Sequence[Any] = value if isinstance(value, tuple) else (value,)
+            items: Sequence[Any] = value if is_sequence(value) else (value,)
             for item in items:
                 if not isinstance(item, Value):
                     raise Refusal(TensorExpected(f"a loop walks a tensor, and this is {describe(item)}", tree.span))
@@ -106,7 +106,7 @@ class _Head:
         is_range = isinstance(tree, ast.Call) and isinstance(tree.function, ast.Name) and tree.function.id == "range"
         if not is_range or len(statement.sequences) > 1 or len(statement.targets) > 1:
             value = expressions.evaluate(frame, tree)
-            help = "write for, which is unrolled at compile time" if isinstance(value, list) else None
+            help = "write for, which is unrolled at compile time" if is_sequence(value) else None
             if isinstance(value, Value):
                 help = f"say along which axis: loop {statement.targets[0].id} in {tree.span.text} along 1"
             problem = f"a loop's index runs through a range, and this is {describe(value)}"

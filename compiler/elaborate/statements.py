@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dlc.compiler.dim import Dim, DimOverflow
-from dlc.compiler.elaborate import calls, effects, expressions, loops, reports, static
+from dlc.compiler.elaborate import calls, effects, expressions, loops, mending, reports, static
 from dlc.compiler.elaborate.frame import Frame, Slot
 from dlc.compiler.elaborate.parameters import element_type, names_in, promise, size
 from dlc.compiler.elaborate.starts import start
@@ -300,7 +300,20 @@ def _failed(frame: Frame, tree: ast.Expr, message: str, label: str) -> Diagnosti
     told += "".join(f"`{name}` is {value} " for name, value in sizes.items() if f"{value} is given" in told)
     notes = tuple(f"{name} = {value}" for name, value in sizes.items() if f"`{name}` is {value} " not in told)
     message = message or f"`{tree.span.text}` is required, and does not hold"
-    return RequireFailed(message, tree.span, label=label, labels=labels, notes=notes)
+    return RequireFailed(message, tree.span, label=label, labels=labels, notes=notes, help=_mended(frame, tree))
+
+
+def _mended(frame: Frame, tree: ast.Expr) -> str | None:
+    """Which numbers would do where one must divide by another: `width % heads == 0`."""
+    match tree:
+        case ast.Binary(operator="==", left=ast.Binary(operator="%") as division, right=ast.Literal(value=0)):
+            number = expressions.static_size(frame, division.left).constant
+            divisor = expressions.static_size(frame, division.right).constant
+            if number is not None and divisor is not None:
+                return mending.divisible(number, divisor, division.left.span.text, division.right.span.text)
+            return None
+        case _:
+            return None
 
 
 # --- what cannot stand in a block, or not yet --------------------------------------------------------------------
