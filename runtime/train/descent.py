@@ -187,8 +187,8 @@ class Descent:
 class Minimize:
     """`minimize` in one step, for one batch: a gradient step on each loss, until something is not finite.
 
-    rate: what learning rates are multiplied by. due: whether what is gathered is used for an update. again: computes
-    the step's first loss once more, with the weights that there are now.
+    rate: what learning rates are multiplied by. due: whether what is gathered is used for an update. again: does the
+    step once more with another `minimize`, with the weights that there are now.
     """
 
     descent: Descent
@@ -197,7 +197,7 @@ class Minimize:
     examples: int
     due: bool
     keep_graph: bool
-    again: Callable[[], Tensor]
+    again: Callable[[Callable[..., None]], None]
     losses: list[float] = field(default_factory=list[float])
     refused: NotFinite | None = None
 
@@ -254,17 +254,20 @@ class Minimize:
     def _search(self, group: Group, loss: Tensor) -> None:
         """A step of an optimiser that evaluates the loss several times, the first of which is done already."""
         before = [weight.detach().clone() for weight in group.weights]
-        first = [True]
+        evaluated: list[Tensor] = [loss.detach()]
+
+        def differentiate(loss: Tensor, *, over: Over | None = None, using: str | None = None) -> None:
+            with torch.autocast(loss.device.type, enabled=False):
+                loss.backward(inputs=group.weights)  # pyright: ignore[reportUnknownMemberType]
+            evaluated.append(loss.detach())
 
         def evaluate() -> Tensor:
-            if first.pop() if first else False:
-                return loss.detach()
-            for weight in group.weights:
-                weight.grad = None
-            torch.clear_autocast_cache()
-            again = self.again()
-            again.backward(inputs=group.weights)  # pyright: ignore[reportUnknownMemberType]
-            return again.detach()
+            if not evaluated:
+                for weight in group.weights:
+                    weight.grad = None
+                torch.clear_autocast_cache()
+                self.again(differentiate)
+            return evaluated.pop()
 
         group.update(self.rate, evaluate)
         torch.clear_autocast_cache()

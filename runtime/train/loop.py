@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -18,7 +18,7 @@ from dlc.runtime.train.averaging import WeightAverage
 from dlc.runtime.train.descent import Descent, Minimize, NotFinite
 from dlc.runtime.train.metrics import Averages, Measured
 from dlc.runtime.train.schedules import factor
-from dlc.runtime.train.task import Over, Task, batches, length, measure, named
+from dlc.runtime.train.task import Task, batches, length, measure, named
 from dlc.runtime.train.tracing import first_spoilt
 from dlc.runtime.train.watching import Watch
 
@@ -148,7 +148,7 @@ class Loop:
             stop - start,
             due := self._due(),
             self._task.keep_graph,
-            lambda: self._again(fields, random),
+            lambda minimize: self._again(minimize, fields, random),
         )
         measured = self._task.call(minimize, fields)
         if minimize.refused is not None:
@@ -169,21 +169,16 @@ class Loop:
         """What learning rates are multiplied by."""
         return self._reduced * factor(self._settings.schedule, step, self.steps, len(self._bounds))
 
-    def _again(self, fields: Sequence[Tensor], random: Mapping[str, Tensor]) -> Tensor:
-        """The step's loss, computed once more with the same random draws; all but the weights is as it was."""
+    def _again(self, minimize: Callable[..., None], fields: Sequence[Tensor], random: Mapping[str, Tensor]) -> None:
+        """Does a step once more with the same random draws; all but the weights is as it was afterwards."""
         buffers = [buffer for module in self._task.instances.values() for buffer in module.buffers()]
         before, drawn = [buffer.clone() for buffer in buffers], self._random()
-        losses: list[Tensor] = []
-
-        def record(loss: Tensor, *, over: Over | None = None, using: str | None = None) -> None:
-            losses.append(loss)
-
         self._set_random(random)
-        self._task.call(record, fields)
+        self._task.call(minimize, fields)
         self._set_random(drawn)
-        for buffer, value in zip(buffers, before, strict=True):
-            buffer.copy_(value)
-        return losses[0]
+        with torch.no_grad():
+            for buffer, value in zip(buffers, before, strict=True):
+                buffer.copy_(value)
 
     def _refused(
         self, found: NotFinite, measured: Mapping[str, Measured], fields: Sequence[Tensor], random: Mapping[str, Tensor]
