@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.errors import OpenWeight
@@ -36,13 +37,11 @@ def onnx_model(model: Model, weights: Mapping[str, np.ndarray[Any, Any]] | None 
 
 def compute(graph: Graph) -> np.ndarray[Any, Any]:
     """The value of a graph without inputs and with one output. Refusal where it has no form in ONNX."""
-    import onnxruntime
-
     from dlc.compiler.onnx.emit import emit_model
 
+    onnxruntime: Any = import_module("onnxruntime")  # which has no types
     session = onnxruntime.InferenceSession(emit_model(graph, {}).SerializeToString())
-    (value,) = session.run(None, {})
-    return value
+    return session.run(None, {})[0]
 
 
 def require_closed(model: Model) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
-from dlc.compiler.calls import called, callees_first, every_node
+from dlc.compiler.calls import callees_first, every_node
 from dlc.compiler.dim import Dim
 from dlc.compiler.generality import binding
 from dlc.compiler.graph import (
@@ -26,6 +26,7 @@ from dlc.compiler.torch.body import Body
 from dlc.compiler.torch.context import Code, Level, TorchContext, quoted
 from dlc.compiler.torch.draft import ITEM, Draft, listing, own_reference, reference
 from dlc.compiler.torch.errors import TwoForms
+from dlc.compiler.torch.forms import Form, forms, leads_to
 from dlc.compiler.torch.inline import FileParts
 from dlc.compiler.torch.loops import write_loop
 from dlc.compiler.torch.merge import Merger, merge
@@ -36,9 +37,6 @@ from dlc.compiler.torch.updates import functional
 from dlc.compiler.types import DType
 from dlc.compiler.weights import OpenWeight
 from dlc.grammar.diagnostics import Label, Refusal
-
-Form = tuple[Graph, bool]
-"""A block, and whether it is written as a class or as a function."""
 
 _NEGATED = {"==": "!=", "!=": "==", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 
@@ -54,7 +52,7 @@ class Drafting:
     def add_all(self, roots: Sequence[Form]) -> None:
         """The drafts of all that these lead to, themselves included, callees first."""
         due = forms(roots)
-        for graph in callees_first([graph for graph, _ in roots], _leads_to):
+        for graph in callees_first([graph for graph, _ in roots], leads_to):
             for is_class in (False, True):
                 if (graph, is_class) in due and (graph, is_class) not in self.drafts:
                     self.add(graph, is_class=is_class)
@@ -226,13 +224,6 @@ def _owned(name: str, place: str, weight: Weight, value: str) -> str:
     return f"{place} = nn.Parameter({value})" if weight.trainable else f'self.register_buffer("{name}", {value})'
 
 
-def _computed(graph: Graph) -> Iterator[Graph]:
-    """The graphs of the values that a block's weights start at."""
-    for module in graph.modules.values():
-        if isinstance(module, WeightModule) and isinstance(module.weight.init, Computed):
-            yield module.weight.init.graph
-
-
 def _numbers(path: str) -> Callable[[Dim], Code]:
     """Writes sizes as numbers, which is what a constructor needs."""
 
@@ -285,43 +276,3 @@ def _asks_for_training(graph: Graph, drafts: Mapping[Form, Draft]) -> bool:
             if callee is not None and callee.trains:
                 return True
     return False
-
-
-def forms(roots: Iterable[Form]) -> dict[Form, None]:
-    """All that the roots need, themselves included: a block is a class where it is instantiated, else a function."""
-    found: dict[Form, None] = {}
-    pending = list(roots)[::-1]
-    while pending:
-        form = pending.pop()
-        if form in found:
-            continue
-        found[form] = None
-        graph, is_class = form
-        for node in every_node(graph):
-            if isinstance(node.action, Call | Functional):
-                instance = node.module is not None and (is_class or node.module.partition(".")[0] in graph.borrowed)
-                pending.append((node.action.graph, instance))
-        if is_class:
-            pending += [(block, True) for module in graph.modules.values() for block in blocks(module)]
-            pending += [(function, False) for start in _computed(graph) for function in called(start)]
-    return found
-
-
-def _leads_to(graph: Graph) -> Iterator[Graph]:
-    yield from called(graph)
-    for start in _computed(graph):
-        yield from called(start)
-    for module in graph.modules.values():
-        yield from blocks(module)
-
-
-def blocks(module: Module | None) -> Iterator[Graph]:
-    """The graphs of the blocks that a module is made of."""
-    match module:
-        case BlockModule(graph=graph):
-            yield graph
-        case ListModule(items=items):
-            for part in items:
-                yield from blocks(part)
-        case _:
-            return

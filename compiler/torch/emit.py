@@ -10,7 +10,8 @@ from textwrap import wrap
 from dlc.compiler.graph import Graph
 from dlc.compiler.measuring import Measuring
 from dlc.compiler.program import DataSpec, TrainSpec
-from dlc.compiler.torch.classes import Drafting, blocks, forms
+from dlc.compiler.torch.classes import Drafting
+from dlc.compiler.torch.forms import blocks, forms
 from dlc.compiler.torch.inline import FileParts
 from dlc.compiler.torch.layout import INDENT, LIMIT, lines
 from dlc.compiler.torch.merge import Merged, Merger, function
