@@ -289,3 +289,11 @@ class UnfitOrigin(Diagnostic):
     example = (
         'train Tune on Digits:\n    net = Classifier() from "runs/base"  # where runs/base trained 5 classes, not 10\n'
     )
+
+
+class UnknownProcedure(Diagnostic):
+    """A run has no procedure of that name, or the procedure has no such parameter. The procedures are the named blocks
+    of the `train` block beside `step` and `evaluate`."""
+
+    code = "DL8018"
+    example = "$ dlc call runs/gan smaple --n 4\n"

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.calls import every_node
 from dlc.compiler.dim import Symbol
-from dlc.compiler.graph import Graph, weights_of
+from dlc.compiler.graph import Assign, Functional, Gradient, Graph, ReadModel, weights_of
 from dlc.compiler.naming import Names
 from dlc.compiler.onnx import metadata
-from dlc.compiler.onnx.errors import NoOnnxOperator
+from dlc.compiler.onnx.errors import NoGradients, NoOnnxOperator
 from dlc.compiler.onnx.initializers import Initializers
 from dlc.compiler.onnx.nodes import Lowering
 from dlc.compiler.onnx.results import OPSET
@@ -133,8 +133,13 @@ def _refuse_unwritable(graph: Graph) -> None:
         for node in every_node(graph)
         if isinstance(node.action, Op) and node.action.no_onnx is not None
     ]
-    if refused:
-        raise Refusal(*refused)
+    trained = [
+        NoGradients("gradients are not taken in ONNX", node.span, help="`dlc call` runs the procedure in PyTorch")
+        for node in every_node(graph)
+        if isinstance(node.action, Gradient | Assign | ReadModel | Functional)
+    ]
+    if refused or trained:
+        raise Refusal(*refused, *trained[:1])
 
 
 class _SymbolNames:

@@ -42,6 +42,19 @@ class ExportDiffers(Diagnostic):
     )
 
 
+class NoGradients(Diagnostic):
+    """A procedure takes gradients, assigns weights, or computes with a model as the vector of its weights. ONNX runs
+    models as they are and can do none of it; `dlc call` runs such a procedure in PyTorch.
+    """
+
+    code = "DL7007"
+    example = (
+        'data Digits:\n    source = sklearn("digits")\n    image: float[64] = flatten(images)\n'
+        "train Fit on Digits:\n    ...\n    attack(image: float[N, 64]):\n"
+        "        return grad(sum(net(image)), image)  # then exported by dlc export RUN --procedure attack\n"
+    )
+
+
 class NothingCompared(Diagnostic):
     """No sizes of the inputs were found at which the model runs, so its export could not be compared with PyTorch.
     The notes say why each attempt was refused.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dlc.runtime.cli.options import json_option
+from dlc.runtime.cli.options import SELECTION, Pair, Selection, json_option
 from dlc.runtime.cli.output import refusing_to_write, write_json
 
 if TYPE_CHECKING:
@@ -19,22 +19,44 @@ if TYPE_CHECKING:
 
 
 @click.command("export", short_help="Write a trained model as ONNX.")
-@click.argument("run", metavar="RUN")
+@click.argument("selection", type=SELECTION, metavar="RUN[:PROCEDURE]")
 @click.option("-o", "output", metavar="MODEL.onnx", required=True, help="The file to write.")
+@click.option("--procedure", metavar="NAME", help="A procedure of the run, in place of a model.")
 @click.option("--model", "name", metavar="NAME", help="Of a run with several instances, the one to export.")
 @click.option("--verify/--no-verify", default=True, help="Compare it with PyTorch first; it is, by default.")
+@click.option(
+    "--set", "statics", type=Pair(example="n=4"), multiple=True, help="A static parameter of the procedure, as in n=4."
+)
 @json_option("Print what was compared as JSON.")
-def command(run: str, output: str, name: str | None, verify: bool, as_json: bool) -> None:
-    """Write a trained model as ONNX, with the spec's names and its open dimensions.
+def command(
+    selection: Selection,
+    output: str,
+    procedure: str | None,
+    name: str | None,
+    verify: bool,
+    statics: tuple[tuple[str, str], ...],
+    as_json: bool,
+) -> None:
+    """Write a trained model, or a procedure, as ONNX, with the spec's names and its open dimensions.
 
     Before it is written, onnxruntime's outputs are compared with PyTorch's on random inputs of several sizes.
     """
     from dlc.compiler.onnx.emit import save_model
     from dlc.runtime.build import onnx_model
+    from dlc.runtime.procedures import choose_procedure, exported
     from dlc.runtime.train.run import Run
     from dlc.runtime.trained import trained_model
 
-    trained = trained_model(Run.open(run), name)
+    procedure = procedure or selection.name
+    if procedure is not None and name is not None:
+        raise click.UsageError("either a model is exported, or a procedure")
+    if statics and procedure is None:
+        raise click.UsageError("--set goes with a procedure; a model keeps the values that it was trained with")
+    run = Run.open(selection.path)
+    if procedure is None:
+        trained = trained_model(run, name)
+    else:
+        trained = exported(choose_procedure(run, procedure, dict(statics)))
     built = onnx_model(trained.model, trained.weights)
     report = _verified(trained, built) if verify else None
     with refusing_to_write(output):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dlc.grammar.suggest import nearest
+from dlc.runtime.cli.arrays import packed, plain, shown
 from dlc.runtime.cli.options import Pair, json_option
 from dlc.runtime.cli.output import write_bytes, write_json
 
@@ -46,11 +46,11 @@ def command(
     with _opened(model, name) as session:
         results = session.call(_read(session, inputs))
     if output is not None:
-        write_bytes(_packed(results, output), output)
+        write_bytes(packed(results, output), output)
     elif as_json:
-        write_json({name: _plain(array) for name, array in results.items()})
+        write_json({name: plain(array) for name, array in results.items()})
     else:
-        click.echo("\n\n".join(_shown(name, array) for name, array in results.items()))
+        click.echo("\n\n".join(shown(name, array) for name, array in results.items()))
 
 
 @contextmanager
@@ -85,34 +85,3 @@ def _read(session: Session, inputs: tuple[tuple[str, str], ...]) -> dict[str, Ar
             raise click.UsageError(f"{session.name} has no input `{name}`; {hint}")
         arrays[name] = read_input(text, ports[name])
     return arrays
-
-
-def _packed(results: Mapping[str, Array], output: str) -> bytes:
-    import numpy as np
-
-    buffer = BytesIO()
-    if output.endswith(".npz"):
-        np.savez(buffer, allow_pickle=False, **results)
-    elif len(results) == 1:
-        np.save(buffer, next(iter(results.values())), allow_pickle=False)
-    else:
-        raise click.UsageError(f"{output}: a .npy file holds one array, and there are {len(results)}: name an .npz")
-    return buffer.getvalue()
-
-
-def _plain(array: Array) -> Any:
-    """Nested lists of numbers; what is not finite has no number in JSON and becomes a string."""
-    import numpy as np
-
-    if array.dtype.kind != "f" or np.isfinite(array).all():
-        return array.tolist()
-    return np.where(np.isfinite(array), array.astype(object), array.astype(str)).tolist()
-
-
-def _shown(name: str, array: Array) -> str:
-    """An output's type, and its values, those in the middle left out where there are many."""
-    import numpy as np
-
-    shape = ", ".join(map(str, array.shape))
-    values = np.array2string(array, precision=6, suppress_small=True, threshold=200, max_line_width=116)
-    return f"{name}: {array.dtype}[{shape}]\n{values}"
