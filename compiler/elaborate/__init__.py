@@ -7,7 +7,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from dlc.compiler.elaborate import expressions
+from dlc.compiler.elaborate import evaluation, expressions, indices, pipes
 from dlc.compiler.elaborate.compilation import Compilation
 from dlc.compiler.elaborate.data import elaborate_data
 from dlc.compiler.elaborate.frame import Frame
@@ -25,7 +25,7 @@ from dlc.grammar.diagnostics import Label, Refusal, Sink
 from dlc.grammar.source import Source, Span
 from dlc.grammar.suggest import nearest
 
-__all__ = ["Loader", "elaborate"]
+__all__ = ["Loader", "elaborate", "expressions", "indices", "pipes"]  # the last three evaluate each kind of syntax
 
 _FRAMES = 20_000  # of Python's stack: blocks within blocks within deep expressions
 
@@ -126,7 +126,7 @@ class _File:
 
     def _let(self, frame: Frame, item: ast.Let, *, main: bool) -> Any:
         tree = self._compilation.overrides.let(item) if main else item.value
-        value = expressions.evaluate(frame, tree)
+        value = evaluation.evaluate(frame, tree)
         if carries_tensor(value):
             return TensorLet(tree, frame.scope)
         if is_layer(value):

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from dlc.compiler.checked import Checked
 from dlc.compiler.choice import Choice
-from dlc.compiler.elaborate import calls, expressions
+from dlc.compiler.elaborate import binding, pipes
 from dlc.compiler.elaborate.frame import Frame
 from dlc.compiler.elaborate.values import Arg
 from dlc.compiler.errors import BadSetting
@@ -29,7 +29,7 @@ def choose(frame: Frame, what: str, family: type[Kind], tree: ast.Expr, instead:
         if isinstance(tree, ast.Literal) and tree.value in choices:
             help = f"it stands without quotes: {tree.value}"
         raise Refusal(BadSetting(f"`{function.span.text}` is no {what}", function.span, help=help))
-    return calls.construct(choices[function.id], _replaced(frame, given, instead), tree.span)
+    return binding.construct(choices[function.id], _replaced(frame, given, instead), tree.span)
 
 
 def fill(frame: Frame, what: str, form: type[Form], tree: ast.Expr, instead: Sequence[Arg] = ()) -> Form:
@@ -39,10 +39,10 @@ def fill(frame: Frame, what: str, form: type[Form], tree: ast.Expr, instead: Seq
         first = next((name for name, field in form.fields().items() if field.required), names[0])
         message = f"`{what}` is a record of {', '.join(names[:-1])} and {names[-1]}"
         raise Refusal(BadSetting(message, tree.span, help=f"as in {what} = ({first}=5)"))
-    return calls.construct(form, _replaced(frame, tree.fields, instead), tree.span, what)
+    return binding.construct(form, _replaced(frame, tree.fields, instead), tree.span, what)
 
 
 def _replaced(frame: Frame, given: Sequence[ast.Argument], instead: Sequence[Arg]) -> list[Arg]:
     replaced = {argument.name for argument in instead}
-    arguments = [argument for argument in expressions.arguments(frame, given) if argument.name not in replaced]
+    arguments = [argument for argument in pipes.arguments(frame, given) if argument.name not in replaced]
     return [*arguments, *instead]

@@ -8,7 +8,7 @@ from math import gcd
 from typing import Any
 
 from dlc.compiler.dim import Dim, DimOverflow, Symbol
-from dlc.compiler.elaborate import calls, statements
+from dlc.compiler.elaborate import binding, calls, statements
 from dlc.compiler.elaborate.borrowing import Borrowing, holds_instance
 from dlc.compiler.elaborate.frame import Frame, model_ref
 from dlc.compiler.elaborate.loader import Loader
@@ -134,7 +134,7 @@ class Compilation:
             raise Refusal(LimitReached(message, span, help="where a block calls itself, a static condition ends it"))
         self._used.add(id(tree))
         graph = Graph(block.name, tree.name.span, doc=tree.doc)
-        frame = Frame(self, graph, Scope(block.scope), depth=depth)
+        frame = Frame(self, graph, Scope(block.scope), depth=depth)  # pyright: ignore[reportArgumentType]
         sizes = self._sizes or {}
         for parameter in tree.parameters:
             frame.scope.announce(parameter.name.id, parameter.name.span)
@@ -198,7 +198,7 @@ class Compilation:
     # --- applications ---
 
     def apply_block(
-        self, frame: Frame, block: BlockDef, filled: calls.Filled, span: Span, instance: Instance | Part | None
+        self, frame: Frame, block: BlockDef, filled: binding.Filled, span: Span, instance: Instance | Part | None
     ) -> Any:
         """Calls a block's graph for what is passed in."""
         if frame.failed and any(key[0] == id(block) for key in self._open):
@@ -208,7 +208,7 @@ class Compilation:
             if isinstance(given[0].value, Value):
                 values[name] = given[0].value
             elif given[0].value is not None:
-                raise Refusal(calls.not_a_tensor(block, name, given[0]))
+                raise Refusal(binding.not_a_tensor(block, name, given[0]))
         tensors = {name: Passed(value.type, filled.span(name)) for name, value in values.items()}
         statics = {name: given[0] for name, given in filled.statics.items()}
         graph = self._graph(block, tensors, statics, frame.depth + 1, span)
@@ -235,7 +235,7 @@ class Compilation:
         """Applies a block that is a part of an instance, with the static values that it was made with."""
         block, statics = self._definitions[id(graph)]
         own = [Arg(name, argument.value, argument.span) for name, argument in statics.items()]
-        return self.apply_block(frame, block, calls.distribute(block, [*given, *own], span), span, part)
+        return self.apply_block(frame, block, binding.distribute(block, [*given, *own], span), span, part)
 
     def apply_composition(self, frame: Frame, instance: Instance, given: Sequence[Arg], span: Span) -> Any:
         """Applies a composition that has a name: a block of its own, named after it."""
@@ -243,7 +243,7 @@ class Compilation:
         assert isinstance(layer, Composition)
         if layer.kind == "repeat" and not holds_instance(layer):
             return apply_repeated(frame, instance, layer, given, span)
-        spread = [single for argument in given for single in calls.spread(argument)]
+        spread = [single for argument in given for single in binding.spread(argument)]
         values: list[Value] = []
         for argument in spread:
             if not isinstance(argument.value, Value):
@@ -266,7 +266,7 @@ class Compilation:
         name, *places = instance.path.split(".")
         called = (singular(name) or name) if places else name
         graph = Graph("".join(word.capitalize() for word in called.split("_")), layer.span)
-        inner = Frame(self, graph, Scope(frame.scope), depth=frame.depth + 1)
+        inner = Frame(self, graph, Scope(frame.scope), depth=frame.depth + 1)  # pyright: ignore[reportArgumentType]
         names = ["x", "y", "z"] if len(types) <= 3 else [f"x{place}" for place in range(len(types))]
         arguments: list[Arg] = []
         for input_name, type in zip(names, types, strict=False):

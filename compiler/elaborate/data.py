@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from dlc.compiler.dim import Dim
-from dlc.compiler.elaborate import expressions, static
+from dlc.compiler.elaborate import evaluation, static
 from dlc.compiler.elaborate.compilation import Compilation
 from dlc.compiler.elaborate.frame import Frame
 from dlc.compiler.elaborate.parameters import element_type, names_in, promise, size
@@ -92,7 +92,7 @@ def _source(frame: Frame, tree: ast.Expr) -> SourceCall:
         if isinstance(nested, ast.Call) and _is_unknown(frame, nested.function):
             value: object = _source(frame, nested)
         else:
-            value = _plain(expressions.evaluate(frame, nested), nested.span)
+            value = _plain(evaluation.evaluate(frame, nested), nested.span)
         if argument.name is None:
             given.append(value)
         elif argument.name.id in named:
@@ -119,7 +119,7 @@ def _plain(value: Any, span: Span) -> object:
 
 
 def _split(frame: Frame, tree: ast.Expr) -> dict[str, float]:
-    value = expressions.evaluate(frame, tree)
+    value = evaluation.evaluate(frame, tree)
     if not isinstance(value, Record):
         raise Refusal(
             BadData(f"a split names its parts, and this is {describe(value)}", tree.span, help="(train=0.8, valid=0.2)")
@@ -169,7 +169,7 @@ def _field(outer: Frame, item: ast.DataField, schema: Schema, source: SourceCall
     frame.fits = []
     tree = item.value or ast.Name(item.name.span, item.name.id)
     try:
-        value = expressions.tensor(frame, tree)
+        value = evaluation.tensor(frame, tree)
     except Refusal as refusal:
         raise Refusal(*(_with_columns(diagnostic, schema) for diagnostic in refusal.diagnostics)) from None
     graph.outputs = (_fitted(frame, value, due, item, tree.span),)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dlc.compiler.elaborate import choosing, expressions, lookup, reports, vectors
+from dlc.compiler.elaborate import choosing, evaluation, lookup, reports, vectors
 from dlc.compiler.elaborate.frame import Frame
 from dlc.compiler.elaborate.values import Instance, Part, describe, is_sequence
 from dlc.compiler.errors import ArgumentType, LossNotScalar, Misplaced, TensorExpected
@@ -47,12 +47,12 @@ def located(frame: Frame, tree: ast.Expr) -> Part:
         case ast.Attribute():
             return lookup.child(located(frame, tree.value), tree.name.id, tree)
         case ast.Index(indices=(index,)) if not isinstance(index, ast.Slice):
-            place = int(expressions.static_size(frame, index))
+            place = int(evaluation.static_size(frame, index))
             if isinstance(tree.value, ast.Name) and is_sequence(items := lookup.find(frame, tree.value)):
                 return _whole(items[place], tree)
             return lookup.child(located(frame, tree.value), str(place), tree)
         case _:
-            return _whole(expressions.evaluate(frame, tree), tree)
+            return _whole(evaluation.evaluate(frame, tree), tree)
 
 
 def _whole(value: object, tree: ast.Expr) -> Part:
@@ -75,7 +75,7 @@ def update(frame: Frame, statement: ast.Update) -> None:
     if not frame.assigns:
         raise Refusal(Misplaced("weights are assigned in the step of a train block", statement.span))
     place = located(frame, statement.target)
-    value = expressions.evaluate(frame, statement.value)
+    value = evaluation.evaluate(frame, statement.value)
     if isinstance(place.module, WeightModule):
         what, weight = f"the weight `{place.path}`", place.module.weight
         due = Tensor(weight.dtype, weight.shape)
@@ -109,7 +109,7 @@ def report(frame: Frame, statement: ast.Report) -> None:
 
 
 def _scalar(frame: Frame, tree: ast.Expr, what: str) -> Value:
-    value = expressions.tensor(frame, tree)
+    value = evaluation.tensor(frame, tree)
     if value.type.rank == 0 and value.type.dtype.is_float:
         return value
     text = tree.span.text if len(tree.span.text) < 40 else "x"

@@ -7,7 +7,7 @@ from typing import Any
 
 from dlc.compiler.calls import captured
 from dlc.compiler.dim import Dim
-from dlc.compiler.elaborate import expressions, static, vectors
+from dlc.compiler.elaborate import evaluation, static, vectors
 from dlc.compiler.elaborate.frame import Frame
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.values import POISON, Instance, Part, Poisoned, describe, is_layer, is_sequence
@@ -70,11 +70,11 @@ class _Head:
         elif self.indexed:
             self._range(frame, statement)
         else:
-            self.stop = expressions.static_size(frame, statement.sequences[0])
+            self.stop = evaluation.static_size(frame, statement.sequences[0])
 
     def _along(self, frame: Frame, statement: ast.Loop, axis: ast.Expr) -> None:
         for tree in statement.sequences:
-            value = expressions.evaluate(frame, tree)
+            value = evaluation.evaluate(frame, tree)
             items: Sequence[Any] = value if is_sequence(value) else (value,)
             for item in items:
                 if not isinstance(item, Value):
@@ -84,7 +84,7 @@ class _Head:
             names, given = len(statement.targets), len(self.sequences)
             span = statement.targets[0].span.to(statement.targets[-1].span)
             raise Refusal(WrongCount(f"{names} names walk along {given} tensors", span))
-        place = static.whole(expressions.evaluate(frame, axis), axis.span)
+        place = static.whole(evaluation.evaluate(frame, axis), axis.span)
         try:
             self.axis = resolve_axis(place, min(value.type.rank for value in self.sequences))
         except ShapeError as error:
@@ -105,14 +105,14 @@ class _Head:
         tree = statement.sequences[0]
         is_range = isinstance(tree, ast.Call) and isinstance(tree.function, ast.Name) and tree.function.id == "range"
         if not is_range or len(statement.sequences) > 1 or len(statement.targets) > 1:
-            value = expressions.evaluate(frame, tree)
+            value = evaluation.evaluate(frame, tree)
             help = "write for, which is unrolled at compile time" if is_sequence(value) else None
             if isinstance(value, Value):
                 help = f"say along which axis: loop {statement.targets[0].id} in {tree.span.text} along 1"
             problem = f"a loop's index runs through a range, and this is {describe(value)}"
             raise Refusal(StaticType(problem, tree.span, help=help))
         assert isinstance(tree, ast.Call)
-        bounds = [expressions.static_size(frame, argument.value) for argument in tree.arguments]
+        bounds = [evaluation.static_size(frame, argument.value) for argument in tree.arguments]
         if not 1 <= len(bounds) <= 3:
             raise Refusal(WrongCount(f"`range` takes 1 to 3 numbers, and {len(bounds)} are given", tree.span))
         self.start, self.stop = (Dim.of(0), bounds[0]) if len(bounds) == 1 else (bounds[0], bounds[1])
@@ -230,7 +230,7 @@ def _after(inner: Frame, name: str, before: Value, span: Span) -> Value:
 
 
 def _collected(inner: Frame, tree: ast.Expr, axis: int) -> Value:
-    value = expressions.tensor(inner, tree)
+    value = evaluation.tensor(inner, tree)
     if value.type.rank < axis:
         message = f"what is collected along axis {axis} needs the axes before it, and this is {value.type}"
         raise Refusal(ShapeMismatch(message, tree.span))

@@ -8,7 +8,7 @@ from typing import Any
 
 from dlc.compiler.dim import Dim
 from dlc.compiler.elaborate import reports
-from dlc.compiler.elaborate.expressions import evaluate
+from dlc.compiler.elaborate.evaluation import evaluate
 from dlc.compiler.elaborate.frame import Frame
 from dlc.compiler.elaborate.values import Arg, Origin, describe, is_layer, is_sequence
 from dlc.compiler.errors import ArgumentType, BadDeclaration, DuplicateName, ResultType, StaticType, WrongCount

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dlc.compiler.dim import Dim
-from dlc.compiler.elaborate import choosing, effects, expressions, reports
+from dlc.compiler.elaborate import choosing, effects, evaluation, reports
 from dlc.compiler.elaborate.demands import check_demands
 from dlc.compiler.elaborate.frame import Frame
 from dlc.compiler.elaborate.values import Arg, describe, is_sequence
@@ -116,7 +116,7 @@ def _value(top: Frame, name: str, tree: ast.Expr, overrides: Mapping[str, ast.Ex
         raise Refusal(BadSetting("a batch is a number of examples, or `all`", tree.span))
     if name in ("precision", "plan") and isinstance(tree, ast.Name) and tree.id not in top.scope:
         raise Refusal(BadSetting(f"`{name}` is a string", tree.span, help=f'it stands in quotes: "{tree.id}"'))
-    value = expressions.evaluate(top, tree)
+    value = evaluation.evaluate(top, tree)
     if not is_sequence(value) and not isinstance(value, Dim | float | bool | str | None):
         raise Refusal(StaticType(f"`{name}` is a number or a string, and this is {describe(value)}", tree.span))
     if name == "plan" and value != "plain":
@@ -128,7 +128,7 @@ def _value(top: Frame, name: str, tree: ast.Expr, overrides: Mapping[str, ast.Ex
 def _overridden(top: Frame, family: str, overrides: Mapping[str, ast.Expr]) -> list[Arg]:
     """What the command line sets of one setting's arguments."""
     return [
-        Arg(key, expressions.evaluate(top, value), value.span, value.span)
+        Arg(key, evaluation.evaluate(top, value), value.span, value.span)
         for name, _, key, value in ((*path.partition("."), value) for path, value in overrides.items())
         if name == family and key
     ]
@@ -145,7 +145,7 @@ def _rates(top: Frame, tree: ast.Expr) -> tuple[tuple[str, Any], ...]:
             raise Refusal(BadSetting("a part and its factor are due here", item.span, help=help))
         part, factor = item.items
         path = effects.located(top, part).path
-        value = expressions.evaluate(top, factor)
+        value = evaluation.evaluate(top, factor)
         number = value.constant if isinstance(value, Dim) else value
         if not isinstance(number, int | float) or isinstance(number, bool) or number < 0:
             message = f"a factor of the learning rate is a number from 0 up, and this is {describe(value)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dlc.compiler.calls import called, callees_first, captured, every_node
-from dlc.compiler.elaborate import expressions, static
+from dlc.compiler.elaborate import evaluation, pipes, static
 from dlc.compiler.elaborate.frame import Frame
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.values import Poisoned, describe
@@ -30,7 +30,7 @@ def start(frame: Frame, statement: ast.WeightDecl, type: Tensor) -> Init:
         )
     graph = Graph(statement.name.id, statement.value.span)
     inner = Frame(frame.compilation, graph, Scope(frame.scope), depth=frame.depth, around=frame)
-    value = expressions.evaluate(inner, statement.value)
+    value = evaluation.evaluate(inner, statement.value)
     if inner.failed:
         raise Poisoned
     if static.is_number(value):
@@ -45,7 +45,7 @@ def start(frame: Frame, statement: ast.WeightDecl, type: Tensor) -> Init:
 
 
 def _distribution(frame: Frame, tree: ast.Expr, type: Tensor) -> Init:
-    init = expressions.distribution(frame, tree)
+    init = pipes.distribution(frame, tree)
     if type.rank < init.least_rank:
         raise Refusal(
             BadParameter(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dlc.compiler.dim import Dim, DimOverflow
-from dlc.compiler.elaborate import calls, effects, expressions, loops, mending, reports, static
+from dlc.compiler.elaborate import binding, effects, evaluation, expressions, loops, mending, reports, static
 from dlc.compiler.elaborate.frame import Frame, Slot
 from dlc.compiler.elaborate.parameters import element_type, names_in, promise, size
 from dlc.compiler.elaborate.starts import start
@@ -116,7 +116,7 @@ def _poison(frame: Frame, statement: ast.Statement) -> None:
 def _assign(frame: Frame, statement: ast.Assign) -> None:
     if statement.origin is not None:
         raise Refusal(Misplaced("`from` a run has a meaning only in a train block", statement.origin.span))
-    value = expressions.evaluate(frame, statement.value)
+    value = evaluation.evaluate(frame, statement.value)
     if len(statement.targets) == 1:
         target = statement.targets[0]
         frame.scope.bind(target.id, named(frame, target, value, statement.value), target.span)
@@ -206,11 +206,11 @@ def _return(frame: Frame, statement: ast.Return) -> Returned:
     values: list[Value] = []
     spans: list[Span] = []
     for tree in statement.values:
-        value = expressions.evaluate(frame, tree)
+        value = evaluation.evaluate(frame, tree)
         items: tuple[Any, ...] = tuple(value) if is_sequence(value) else (value,)
         for item in items:
             if not isinstance(item, Value):
-                help = calls.apply_first(value, tree.span)
+                help = binding.apply_first(value, tree.span)
                 message = f"a block returns tensors, and this is {describe(item)}"
                 raise Refusal(TensorExpected(message, tree.span, help=help))
             values.append(item)
@@ -223,7 +223,7 @@ def _return(frame: Frame, statement: ast.Return) -> Returned:
 
 def _if(frame: Frame, statement: ast.If) -> Returned | None:
     for branch in statement.branches:
-        if branch.condition is None or expressions.condition(frame, branch.condition):
+        if branch.condition is None or evaluation.condition(frame, branch.condition):
             return run(frame, branch.body)
     return None
 
@@ -243,7 +243,7 @@ def _for(frame: Frame, statement: ast.For) -> Returned | None:
 def _require(frame: Frame, statement: ast.Require) -> None:
     message = ""
     if statement.message is not None:
-        given = expressions.evaluate(frame, statement.message)
+        given = evaluation.evaluate(frame, statement.message)
         if not isinstance(given, str):
             raise Refusal(StaticType(f"a reason is a string, and this is {describe(given)}", statement.message.span))
         message = given
@@ -262,8 +262,8 @@ _RELATIONS = frozenset({"==", "!=", "<", "<=", ">", ">="})
 
 def _require_one(frame: Frame, tree: ast.Expr, message: str) -> None:
     if isinstance(tree, ast.Binary) and tree.operator in _RELATIONS:
-        left = expressions.evaluate(frame, tree.left)
-        right = expressions.evaluate(frame, tree.right)
+        left = evaluation.evaluate(frame, tree.left)
+        right = evaluation.evaluate(frame, tree.right)
         if isinstance(left, Dim) and isinstance(right, Dim):
             holds = static.relation(tree.operator, left, right)
             if holds is None:
@@ -274,7 +274,7 @@ def _require_one(frame: Frame, tree: ast.Expr, message: str) -> None:
                 label = "does not hold" if same else f"`{tree.left.span.text}` is {left}"
                 raise Refusal(_failed(frame, tree, message, label))
             return
-    if not expressions.condition(frame, tree):
+    if not evaluation.condition(frame, tree):
         raise Refusal(_failed(frame, tree, message, "does not hold"))
 
 
@@ -283,11 +283,11 @@ def _refine(frame: Frame, tree: ast.Binary, left: Dim, message: str) -> None:
     division = tree.left
     if tree.operator != "==" or not isinstance(division, ast.Binary) or division.operator != "%":
         return
-    dividend = expressions.evaluate(frame, division.left)
-    divisor = expressions.evaluate(frame, division.right)
+    dividend = evaluation.evaluate(frame, division.left)
+    divisor = evaluation.evaluate(frame, division.right)
     if not isinstance(dividend, Dim) or not isinstance(divisor, Dim) or not divisor.is_constant:
         return
-    if static.relation("==", expressions.static_size(frame, tree.right), Dim.of(0)):
+    if static.relation("==", evaluation.static_size(frame, tree.right), Dim.of(0)):
         frame.compilation.refine(dividend, int(divisor), message or tree.span.text, tree.span)
 
 
@@ -307,8 +307,8 @@ def _mended(frame: Frame, tree: ast.Expr) -> str | None:
     """Which numbers would do where one must divide by another: `width % heads == 0`."""
     match tree:
         case ast.Binary(operator="==", left=ast.Binary(operator="%") as division, right=ast.Literal(value=0)):
-            number = expressions.static_size(frame, division.left).constant
-            divisor = expressions.static_size(frame, division.right).constant
+            number = evaluation.static_size(frame, division.left).constant
+            divisor = evaluation.static_size(frame, division.right).constant
             if number is not None and divisor is not None:
                 return mending.divisible(number, divisor, division.left.span.text, division.right.span.text)
             return None

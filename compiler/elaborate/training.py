@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from dlc.compiler.dim import Dim
-from dlc.compiler.elaborate import calls, reach, reports, statements
+from dlc.compiler.elaborate import binding, reach, reports, statements
 from dlc.compiler.elaborate.compilation import Compilation
 from dlc.compiler.elaborate.frame import Frame, Slot
 from dlc.compiler.elaborate.parameters import Parameters, bind_results
@@ -104,7 +104,7 @@ def _override_parameters(top: Frame, instance: Instance) -> None:
         return
     overrides = top.compilation.overrides.parameters(layer.callee.tree)
     if overrides:
-        given = calls.distribute(layer.callee, layer.arguments, layer.span).statics
+        given = binding.distribute(layer.callee, layer.arguments, layer.span).statics
         named = {name: replace(arguments[0], name=name) for name, arguments in given.items()}
         instance.layer = Recipe(layer.callee, tuple((named | overrides).values()), layer.span)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dlc.compiler.dim import Dim
 from dlc.compiler.elaborate.compilation import Compilation
-from dlc.compiler.elaborate.expressions import evaluate
+from dlc.compiler.elaborate.evaluation import evaluate
 from dlc.compiler.elaborate.frame import Frame
 from dlc.compiler.elaborate.overrides import Overrides
 from dlc.compiler.elaborate.scope import Scope
