@@ -1,4 +1,4 @@
-"""`dlc show`: the summary of models."""
+"""`dlc show`: the summary of models, and of what a training changes."""
 
 from __future__ import annotations
 
@@ -8,21 +8,29 @@ import click
 
 from dlc.runtime.cli.options import SELECTION, Selection, choose, json_option, overrides_option
 from dlc.runtime.cli.output import write_json
-from dlc.runtime.show import summary
+from dlc.runtime.show import summary, training
 from dlc.runtime.spec import read_checked
 
 
 @click.command("show", short_help="Summarise models: layers, shapes, weights, costs.")
-@click.argument("selection", type=SELECTION, metavar="FILE[:MODEL]")
+@click.argument("selection", type=SELECTION, metavar="FILE[:NAME]")
 @click.option("--depth", type=click.IntRange(min=1), default=1, help="Open blocks down to this many levels.")
 @overrides_option
 @json_option("Print inputs, outputs, weights and layers as JSON.")
 def command(selection: Selection, depth: int, overrides: Mapping[str, str], as_json: bool) -> None:
     """Summarise the models of a spec: for each layer its output, its weights and biases, its multiply-adds.
 
-    What depends on an open dimension is shown as an expression of it; --set N=1 puts a number in its place.
+    What depends on an open dimension is shown as an expression of it; --set N=1 puts a number in its place. Of a train
+    block, which loss of a step reaches which weights, and which it updates.
     """
     program = read_checked(selection.path, overrides)
+    if selection.name is not None and selection.name in program.trains and selection.name not in program.models:
+        train = program.trains[selection.name]
+        if as_json:
+            write_json(training.document(train))
+        else:
+            click.echo(training.table(train))
+        return
     if selection.name is None and program.models:
         models = list(program.models.values())
     else:
