@@ -110,7 +110,8 @@ def _fill_by_place(callee: Callee, parameters: Signature, filled: Filled, argume
         return
     takes_number = free is not None and free.scalar and isinstance(value, Dim | float | bool)
     takes_model = free is not None and free.model and is_layer(value)
-    if free is not None and (takes_number or takes_model):
+    left_out = free is not None and free.optional and value is None
+    if free is not None and (takes_number or takes_model or left_out):
         filled.tensors.setdefault(free.name, []).append(argument)
         return
     static = next((p for p in parameters.statics if p.variadic or p.name not in filled.statics), None)
