@@ -240,6 +240,15 @@ def require_axes(name: str, operand: Tensor, least: int) -> None:
     require_rank(name, operand, least, 99)
 
 
+def require_filled(name: str, operand: Tensor, axes: Sequence[int]) -> None:
+    """Refuses a tensor that is known to have no elements along one of these axes."""
+    for axis in axes:
+        if operand.shape[axis].less(1):
+            raise ShapeError(
+                name, f"{name} is empty along axis {axis}", label=str(operand), sizes=(operand.shape[axis],)
+            )
+
+
 def require_positive(name: str, size: Dim) -> None:
     """Refuses a static size that is known to be less than 1."""
     if size.less(1):

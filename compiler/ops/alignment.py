@@ -8,7 +8,16 @@ from dlc.compiler.dim import Dim
 from dlc.compiler.op import Example, NonNegative, Op
 from dlc.compiler.ops.losses import Reduction, reduced, require_classes, unless_mean
 from dlc.compiler.torch.context import Code, TorchContext
-from dlc.compiler.types import DType, ShapeError, Tensor, agree, require_float, require_int, require_rank
+from dlc.compiler.types import (
+    DType,
+    ShapeError,
+    Tensor,
+    agree,
+    require_filled,
+    require_float,
+    require_int,
+    require_rank,
+)
 
 
 class Ctc(Op):
@@ -33,6 +42,7 @@ class Ctc(Op):
     ) -> Tensor:
         require_float("logits", logits)
         require_rank("logits", logits, 3)
+        require_filled("logits", logits, [1])
         require_classes(target, logits.shape[2])
         require_rank("target", target, 2)
         if logits.shape[2].at_most(self.blank):

@@ -16,6 +16,7 @@ from dlc.compiler.types import (
     TypeMismatch,
     agree,
     require_axes,
+    require_filled,
     require_float,
     require_rank,
     resolve_axis,
@@ -275,6 +276,7 @@ class Cutmix(Mixing):
 
     def infer(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         require_rank("x", x, 4)
+        require_filled("x", x, (2, 3))
         return super().infer(x, target)
 
 

@@ -59,9 +59,7 @@ class Triplet(Op):
 
     def torch(self, t: TorchContext, anchor: Code, positive: Code, negative: Code) -> Code:
         margin = {} if self.margin == 1 else {"margin": self.margin}
-        return t.call(
-            "F.triplet_margin_loss", anchor, positive, negative, **margin, **unless_mean(self.reduction)
-        )
+        return t.call("F.triplet_margin_loss", anchor, positive, negative, **margin, **unless_mean(self.reduction))
 
     def onnx(self, g: OnnxContext, anchor: OnnxValue, positive: OnnxValue, negative: OnnxValue) -> OnnxValue:
         dtype = g.inputs[0].dtype

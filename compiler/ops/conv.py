@@ -11,7 +11,7 @@ from dlc.compiler.op import Example, Extents, Margins, Op, Positive, Size, Weigh
 from dlc.compiler.ops.linear import without_bias
 from dlc.compiler.ops.windows import per_axis, require_image, short, slide
 from dlc.compiler.torch.context import Code, TorchContext
-from dlc.compiler.types import ShapeError, Tensor, product, require_positive, require_weight_type
+from dlc.compiler.types import ShapeError, Tensor, product, require_filled, require_positive, require_weight_type
 
 if TYPE_CHECKING:
     from dlc.compiler.onnx.context import OnnxContext, OnnxValue
@@ -50,6 +50,7 @@ class Conv(Op):
     def infer(self, x: Tensor) -> Tensor:
         require_weight_type("x", x)
         require_image("x", x)
+        require_filled("x", x, range(2, x.rank))
         require_positive("out", self.out)
         divide_channels(x.shape[1], self.groups, "x", f"x has {x.shape[1]} channels")
         divide_channels(self.out, self.groups, "out", f"out is {self.out}")
@@ -163,6 +164,7 @@ class ConvTranspose(Op):
     def infer(self, x: Tensor) -> Tensor:
         require_weight_type("x", x)
         require_image("x", x)
+        require_filled("x", x, range(2, x.rank))
         require_positive("out", self.out)
         divide_channels(x.shape[1], self.groups, "x", f"x has {x.shape[1]} channels")
         divide_channels(self.out, self.groups, "out", f"out is {self.out}")

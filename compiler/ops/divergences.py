@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _KL_GAUSSIAN = '''\
 def gaussian_divergence(mu, logvar):
     """The divergence of N(mu, exp(logvar)) from N(0, 1), for each example."""
-    return (mu.square() + logvar.exp() - 1 - logvar).reshape(len(mu), -1).sum(1) / 2'''
+    return (mu.square() + logvar.exp() - 1 - logvar).reshape(len(mu), mu.shape[1:].numel()).sum(1) / 2'''
 
 
 class KlDiv(Op):

@@ -8,7 +8,16 @@ from dlc.compiler.dim import Dim
 from dlc.compiler.op import Example, Float, Op, Probability, Size, Sizes
 from dlc.compiler.ops.making import require_sizes, sizes_of
 from dlc.compiler.torch.context import Code, TorchContext
-from dlc.compiler.types import DType, ShapeError, Tensor, product, require_axes, require_float, require_positive
+from dlc.compiler.types import (
+    DType,
+    ShapeError,
+    Tensor,
+    product,
+    require_axes,
+    require_filled,
+    require_float,
+    require_positive,
+)
 
 if TYPE_CHECKING:
     from dlc.compiler.onnx.context import OnnxContext, OnnxValue
@@ -176,7 +185,10 @@ class Categorical(Draw):
     def infer(self, weights: Tensor) -> Tensor:
         require_float("weights", weights)
         require_axes("weights", weights, 1)
+        require_filled("weights", weights, [weights.rank - 1])
         require_sizes(self.shape)
+        for size in self.shape:
+            require_positive("shape", size)
         return Tensor(DType.INT, (*weights.shape[:-1], *self.shape), weights.shape[-1])
 
     def torch(self, t: TorchContext, weights: Code) -> Code:

@@ -75,9 +75,7 @@ def onnx_one_hot_pair(
         return first, second
     place = class_axis(type, goal, axis)
     guess = g.op("ArgMax", logits, axis=place, keepdims=0)
-    classes = g.op(
-        "Range", g.constant(0, DType.INT), g.size(type.shape[place]), g.constant(1, DType.INT)
-    )
+    classes = g.op("Range", g.constant(0, DType.INT), g.size(type.shape[place]), g.constant(1, DType.INT))
     first, second = (
         g.cast(g.op("Equal", g.op("Reshape", each, g.ints([-1, 1])), classes), DType.FLOAT)
         for each in (guess, g.cast(target, DType.INT))

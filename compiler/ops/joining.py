@@ -7,15 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dlc.compiler.dim import Dim
 from dlc.compiler.op import Example, Int, NonNegative, Op, Positive, Sizes
-from dlc.compiler.types import (
-    DType,
-    ShapeError,
-    Tensor,
-    TypeMismatch,
-    axes,
-    resolve_axis,
-    unify,
-)
+from dlc.compiler.types import DType, ShapeError, Tensor, TypeMismatch, axes, require_filled, resolve_axis, unify
 
 if TYPE_CHECKING:
     from dlc.compiler.onnx.context import OnnxContext, OnnxValue
@@ -212,6 +204,7 @@ class Pad(Op):
         return Tensor(x.dtype, shape, below)
 
     def _check_copies(self, x: Tensor, axis: int) -> None:
+        require_filled("x", x, range(x.rank))
         if not 2 <= x.rank <= 5 or x.rank - axis > self._pairs(x.rank):
             raise ShapeError("mode", f'"{self.mode}" is for axes that follow the channels', label=f"{x}, axis {axis}")
         most = x.shape[axis] - 1 if self.mode == "reflect" else x.shape[axis]

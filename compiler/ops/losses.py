@@ -237,6 +237,8 @@ def unlike_shapes(name: str, target: Tensor, other: str, prediction: Tensor) -> 
 def require_classes(target: Tensor, count: Any) -> None:
     """Refuses ints that may lie beyond the last class."""
     require_int("target", target)
+    if count.less(1):
+        raise ShapeError("logits", "there are no classes", against="target")
     if target.below is not None and target.below.at_most(count) is False:
         raise ShapeError(
             "target",

@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 _R2_PARTS = '''\
 def r2_parts(prediction, target):
-    """How many rows there are, and of each column the squared errors, the mean, and the squared distances from it."""
+    """The number of rows; of each column the squared errors, the squared spread, and the mean."""
     count, mean = target.new_full((1,), len(target)), target.mean(0, keepdim=True)
-    return [count, *((target - each).square().sum(0, keepdim=True) for each in (prediction, mean)), mean]'''
+    errors = [(target - each).square().sum(0, keepdim=True) for each in (prediction, mean)]
+    return [count, *errors, mean]'''
 _R2 = '''\
 def r2_score(count, error, spread, mean):
-    """The share of each column's variance that is explained, averaged over the columns, from parts of the rows."""
+    """The share of each column's variance that is explained, averaged, from parts of the rows."""
     count = count.reshape(-1, *[1] * (mean.ndim - 1))
     centre = (count * mean).sum(0) / count.sum()
     spread = spread.sum(0) + (count * (mean - centre).square()).sum(0)

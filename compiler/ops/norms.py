@@ -15,6 +15,7 @@ from dlc.compiler.types import (
     Tensor,
     product,
     require_axes,
+    require_filled,
     require_float,
     require_rank,
     require_weight_type,
@@ -44,6 +45,7 @@ class BatchNorm(Op):
     def infer(self, x: Tensor) -> Tensor:
         require_weight_type("x", x)
         require_rank("x", x, 2, 5)
+        require_filled("x", x, [1])
         return x
 
     def weights(self, x: Tensor) -> dict[str, Weight]:
@@ -209,6 +211,7 @@ class InstanceNorm(Op):
         else:
             require_float("x", x)
         require_rank("x", x, 3, 5)
+        require_filled("x", x, range(x.rank))
         if product(x.shape[2:]) == 1:
             raise ShapeError("x", "each channel has a single position, which has no variance", label=str(x))
         return x

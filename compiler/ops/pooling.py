@@ -8,7 +8,7 @@ from dlc.compiler.op import Example, Extents, Margins, Op
 from dlc.compiler.ops.conv import onnx_pads, unlike
 from dlc.compiler.ops.windows import per_axis, require_image, short, slide
 from dlc.compiler.torch.context import Code, TorchContext
-from dlc.compiler.types import DType, ShapeError, Tensor, require_float
+from dlc.compiler.types import DType, ShapeError, Tensor, require_filled, require_float
 
 if TYPE_CHECKING:
     from dlc.compiler.onnx.context import OnnxContext, OnnxValue
@@ -30,6 +30,7 @@ class Pool(Op, abstract=True):
     def _slide(self, x: Tensor, dilation: tuple[int, ...]) -> Tensor:
         require_float("x", x)
         require_image("x", x)
+        require_filled("x", x, range(1, x.rank))
         kernel, pads = per_axis("kernel", self.kernel, x), self._pads(x)
         for (pad, _), size, spread in zip(pads, kernel, dilation, strict=True):
             if pad > (spread * (size - 1) + 1) // 2:
@@ -124,9 +125,7 @@ class AdaptivePool(Op, abstract=True):
     def infer(self, x: Tensor) -> Tensor:
         require_float("x", x)
         require_image("x", x)
-        for axis, size in enumerate(x.shape[2:], 2):
-            if size.less(1):
-                raise ShapeError("x", f"axis {axis} is empty", label=str(x))
+        require_filled("x", x, range(1, x.rank))
         return x.reshaped((*x.shape[:2], *per_axis("size", self.size, x)))
 
     def torch(self, t: TorchContext, x: Code) -> Code:

@@ -160,8 +160,6 @@ def _rates(g: OnnxContext, base: float, place: OnnxValue, half: Dim) -> OnnxValu
     return g.op("Pow", g.constant(base, DType.FLOAT), g.op("Neg", share))
 
 
-def _turn(
-    g: OnnxContext, a: OnnxValue, b: OnnxValue, cos: OnnxValue, sin: OnnxValue
-) -> tuple[OnnxValue, OnnxValue]:
+def _turn(g: OnnxContext, a: OnnxValue, b: OnnxValue, cos: OnnxValue, sin: OnnxValue) -> tuple[OnnxValue, OnnxValue]:
     first = g.op("Sub", g.op("Mul", a, cos), g.op("Mul", b, sin))
     return first, g.op("Add", g.op("Mul", a, sin), g.op("Mul", b, cos))

@@ -174,7 +174,11 @@ class Reduce(Patterned):
         if new:
             raise ShapeError("pattern", f"`{new[0]}` is new on the right of the pattern", help="repeat_axis adds axes")
         dtype = DType.INT if self.by == "sum" and x.dtype.is_int else x.dtype
-        below = x.below if self.by in ("max", "min") else None
+        extreme = self.by in ("max", "min")
+        gone = [name for name in pattern.before if name not in pattern.after]
+        if extreme and any(sizes[name].less(1) for name in gone):
+            raise ShapeError("x", f"x is empty along an axis, which has no {self.by}", label=str(x))
+        below = x.below if extreme else None
         return Tensor(dtype, patterns.shape(pattern.right, sizes), below)
 
     def torch(self, t: TorchContext, x: Code) -> Code:

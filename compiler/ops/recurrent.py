@@ -20,7 +20,8 @@ _RUN = '''\
 def run_recurrent(layer, x, *state):
     """Runs a recurrent layer and gives its states and the last one, both directions in the last axis."""
     depth, ways = layer.num_layers, 2 if layer.bidirectional else 1
-    start = [each.reshape(depth, len(x), ways, -1).transpose(1, 2).flatten(0, 1).contiguous() for each in state]
+    start = [each.reshape(depth, len(x), ways, each.shape[-1] // ways) for each in state]
+    start = [each.transpose(1, 2).flatten(0, 1).contiguous() for each in start]
     states, last = layer(x, (tuple(start) if len(start) > 1 else start[0]) if start else None)
     last = last if isinstance(last, tuple) else (last,)
     last = [each.unflatten(0, (depth, ways)).transpose(1, 2).flatten(2) for each in last]

@@ -12,6 +12,7 @@ from dlc.compiler.types import (
     Tensor,
     product,
     require_bool,
+    require_filled,
     require_float,
     require_number,
     resolve_axes,
@@ -148,6 +149,7 @@ class Extremum(Reduction, abstract=True):
 
     def infer(self, x: Tensor) -> Tensor:
         result = super().infer(x)
+        require_filled("x", x, self.reduced(x))
         return Tensor(result.dtype, result.shape, x.below)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dlc.compiler.dim import Dim
 from dlc.compiler.op import Example, Op, Positive, Sizes
-from dlc.compiler.types import ShapeError, Tensor, axes, require_float, require_rank
+from dlc.compiler.types import ShapeError, Tensor, axes, require_filled, require_float, require_rank
 
 if TYPE_CHECKING:
     from dlc.compiler.onnx.context import OnnxContext, OnnxValue
@@ -77,6 +77,7 @@ class Resize(Op):
     def infer(self, x: Tensor) -> Tensor:
         require_float("x", x)
         require_rank("x", x, 3, 5)
+        require_filled("x", x, range(1, x.rank))
         if self.mode in ("bilinear", "bicubic") and x.rank != 4:
             raise ShapeError("mode", f'"{self.mode}" is for images, of 4 axes', label=str(x), help='mode="linear"')
         return x.reshaped((*x.shape[:2], *self.target(x)))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from dlc.compiler.dim import Dim
 from dlc.compiler.op import Example, Int, Op, Size
-from dlc.compiler.types import DType, ShapeError, Tensor, require_float, require_number, resolve_axis
+from dlc.compiler.types import DType, ShapeError, Tensor, require_filled, require_float, require_number, resolve_axis
 
 if TYPE_CHECKING:
     from dlc.compiler.onnx.context import OnnxContext, OnnxValue
@@ -104,6 +104,7 @@ class Place(Op, abstract=True):
     def infer(self, x: Tensor) -> Tensor:
         require_number("x", x)
         axis = resolve_axis(self.axis, x.rank)
+        require_filled("x", x, [axis])
         middle = (Dim.of(1),) if self.keep else ()
         return Tensor(DType.INT, (*x.shape[:axis], *middle, *x.shape[axis + 1 :]), x.shape[axis])
 

@@ -65,6 +65,15 @@ class Symbols:
             dtype = DType(words.pop(0))
         return Tensor(dtype, tuple(map(self.size, words)), self.size(below) if below else None)
 
+    def symbol(self, name: str) -> Dim:
+        return Dim.symbol(name, 1)
+
+    def value(self, given: Any) -> Any:
+        """A static value with the sizes in it read; words that are no symbols, as in `pad="causal"`, stay."""
+        if isinstance(given, (list, tuple)):
+            return tuple(map(self.value, given))
+        return self.size(given) if isinstance(given, str) and not given.islower() else given
+
     def binding(self, second: bool) -> dict[Symbol, int]:
         """A number for every symbol: those in the table above, for other names distinct ones from 2 or from 4 up."""
         table, start = (_SECOND, 4) if second else (_FIRST, 2)
@@ -77,7 +86,9 @@ class Symbols:
             case ast.Constant(int(value)):
                 return Dim.of(value)
             case ast.Name(name):
-                return self._dims.setdefault(name, Dim.symbol(name, 1))
+                if name not in self._dims:
+                    self._dims[name] = self.symbol(name)
+                return self._dims[name]
             case ast.UnaryOp(ast.USub(), operand):
                 return -self._dim(operand)
             case ast.BinOp(left, kind, right):
@@ -198,16 +209,9 @@ def read(kind: type[Op], example: Example, id: str = "") -> Case:
                 inputs.append(None)
     fields = {name: field.annotation for name, field in kind.fields().items()}
     static = {
-        name: _sizes(symbols, value) if "Dim" in repr(fields.get(name, Dim)) else value
+        name: symbols.value(value) if "Dim" in repr(fields.get(name, Dim)) else value
         for name, value in example.static.items()
     }
     if kind.keywords:
         static[kind.keywords] = {name: static.pop(name) for name in list(static) if name not in fields}
     return Case(id, example, kind(**static), tuple(inputs), tuple(map(symbols.type, example.gives)), symbols, models)
-
-
-def _sizes(symbols: Symbols, value: Any) -> Any:
-    """A static value with the sizes in it read; words that are no field's symbols, as in `pad="causal"`, stay."""
-    if isinstance(value, (list, tuple)):
-        return tuple(_sizes(symbols, part) for part in value)
-    return symbols.size(value) if isinstance(value, str) and not value.islower() else value
