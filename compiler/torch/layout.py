@@ -10,6 +10,10 @@ LIMIT = 100
 INDENT = "    "
 
 _STRING = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'')
+
+# A power of what is a name or a number: Black leaves no blanks around it.
+_POWER = re.compile(rf"{_STRING.pattern}|((?<![\w.)\]])[\w.]+) \*\* (-?\d[\w.]*|[^\W\d][\w.]*)(?![\w.(\[])")
+
 _OPERATORS = (("if", "else"), ("or",), ("and",), ("==", "!=", "<", "<=", ">", ">="), ("|",), ("^",), ("&",),
               ("+", "-"), ("*", "/", "//", "%", "@"))  # fmt: skip
 
@@ -17,10 +21,15 @@ _OPERATORS = (("if", "else"), ("or",), ("and",), ("==", "!=", "<", "<=", ">", ">
 def lines(statement: str, depth: int) -> list[str]:
     """A statement, indented, on as many lines as it needs. A statement with lines of its own keeps them."""
     laid: list[str] = []
-    for line in statement.split("\n"):
+    for line in _POWER.sub(_hugged, statement).split("\n"):
         inner = len(line) - len(line.lstrip(" "))
         laid += _split(line.lstrip(" "), INDENT * depth + " " * inner)
     return laid
+
+
+def _hugged(found: re.Match[str]) -> str:
+    left, right = found.groups()
+    return found.group() if left is None else f"{left}**{right}"
 
 
 def _split(text: str, indent: str, within: bool = False) -> list[str]:

@@ -17,8 +17,13 @@ from .specs import assert_owns, module, program, run
 ROOT = Path(__file__).parents[3]
 GOLDEN = ROOT / "tests" / "golden" / "torch"
 EXAMPLES = ROOT / "tests" / "examples"
-MODULES = {"std.transformer": (ROOT / "specs" / "std" / "transformer.dl").read_text()}
-WHOLE = [EXAMPLES / f"{name}.dl" for name in ("classifier", "gpt", "gru", "inception", "kalman", "unet", "wavenet")]
+MODULES = {
+    "std.transformer": (ROOT / "specs" / "std" / "transformer.dl").read_text(),
+    "classifier": (EXAMPLES / "classifier.dl").read_text(),
+}
+MODELS = ("classifier", "gpt", "gru", "inception", "kalman", "unet", "wavenet")
+TRAININGS = ("ddpm", "gan", "hopfield", "maml", "rbm", "ridge", "trades", "vae")
+WHOLE = [EXAMPLES / f"{name}.dl" for name in (*MODELS, *TRAININGS)]
 SPECS = {path.stem: path for path in [*GOLDEN.glob("*.dl"), *WHOLE]}
 
 
@@ -29,8 +34,7 @@ def text_of(name: str) -> str:
 def source_of(name: str) -> str:
     checked = program(text_of(name), f"{name}.dl", **MODULES)
     if checked.trains:
-        (train,) = checked.trains.values()
-        return emit_training(train)
+        return emit_training(next(iter(checked.trains.values())))
     if checked.data:
         (data,) = checked.data.values()
         return emit_fields(data)
