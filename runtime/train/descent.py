@@ -206,10 +206,10 @@ class Minimize:
             return
         group = self.descent.group(over, using)
         with torch.autocast(loss.device.type, enabled=False):
-            value, worst = self._differentiate(group, loss)
+            value, finite = self._differentiate(group, loss)
             if not math.isfinite(value):
                 self.refused = NotFinite(value, len(self.losses))
-            elif math.isfinite(worst):
+            elif finite:
                 self._update(group, loss)
             elif self.settings.precision != "fp16" or not self.descent.overflowed():
                 self.refused = _culprit(group, len(self.losses))
@@ -217,18 +217,17 @@ class Minimize:
             weight.grad = None
         self.losses.append(value)
 
-    def _differentiate(self, group: Group, loss: Tensor) -> tuple[float, float]:
-        """Leaves the gradients with the weights; gives the loss and the largest magnitude in them."""
+    def _differentiate(self, group: Group, loss: Tensor) -> tuple[float, bool]:
+        """Leaves the gradients with the weights; gives the loss, and whether they are all finite."""
         scale = self.descent.scale
         scaled = loss if scale == 1 else loss * scale
         scaled.backward(inputs=group.weights, retain_graph=self.keep_graph)  # pyright: ignore[reportUnknownMemberType]
-        gradients = _gradients(group.weights)
-        if scale != 1:
-            foreach.div_(gradients, scale)
-        worst = torch.nn.utils.get_total_norm(gradients, math.inf)
-        untyped: Any = torch.stack([loss.detach().double(), worst.to(loss.device).double()])  # one wait for both
-        value, largest = untyped.tolist()
-        return value, largest
+        spoilt = _spoilt(_gradients(group.weights), 1 / scale)
+        if spoilt is None:
+            return float(loss.detach()), True
+        untyped: Any = torch.stack([loss.detach().double(), spoilt.to(loss.device).double()])  # one wait for both
+        value, found = untyped.tolist()
+        return value, not found
 
     def _update(self, group: Group, loss: Tensor) -> None:
         if isinstance(group.choice, LBFGS):
@@ -271,7 +270,7 @@ class Minimize:
 
         group.update(self.rate, evaluate)
         torch.clear_autocast_cache()
-        if not math.isfinite(float(torch.nn.utils.get_total_norm([*map(torch.detach, group.weights)], math.inf))):
+        if not all(bool(weight.isfinite().all()) for weight in group.weights):
             self.refused = _culprit(group, len(self.losses))
             with torch.no_grad():
                 for weight, value in zip(group.weights, before, strict=True):
@@ -280,6 +279,19 @@ class Minimize:
 
 def _gradients(weights: Sequence[nn.Parameter]) -> list[Tensor]:
     return [weight.grad for weight in weights if weight.grad is not None]
+
+
+def _spoilt(gradients: Sequence[Tensor], factor: float) -> Tensor | None:
+    """Multiplies gradients, and gives 1 where one of them is not finite, else 0; none where there are none."""
+    kinds: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
+    for gradient in gradients:
+        kinds.setdefault((gradient.device, gradient.dtype), []).append(gradient)
+    found: Tensor | None = None
+    for (device, _), alike in kinds.items():
+        of_these = torch.zeros((), device=device)
+        foreach.multiply_and_check_(alike, of_these, torch.full((), factor, device=device))
+        found = of_these if found is None else found + of_these.to(found.device)
+    return found
 
 
 def _culprit(group: Group, number: int) -> NotFinite:

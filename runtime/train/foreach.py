@@ -15,7 +15,10 @@ add_: Callable[..., None] = _torch._foreach_add_
 """(xs, ys, alpha=1): x + alpha y in place of each x."""
 clamp_min_: Callable[[Sequence[Tensor], float], None] = _torch._foreach_clamp_min_
 clamp_max_: Callable[[Sequence[Tensor], float], None] = _torch._foreach_clamp_max_
-div_: Callable[[Sequence[Tensor], float], None] = _torch._foreach_div_
+multiply_and_check_: Callable[[Sequence[Tensor], Tensor, Tensor], None]
+multiply_and_check_ = _torch._amp_foreach_non_finite_check_and_unscale_
+"""(xs, found, by): multiplies each x, and sets the float `found` to 1 where an x has an infinity or a NaN. One pass
+over memory, where a norm takes several calls for each tensor."""
 lerp: Callable[[Sequence[Tensor], Sequence[Tensor], float], list[Tensor]] = _torch._foreach_lerp
 """(xs, ys, share): x + share (y - x) for each x and y."""
 lerp_: Callable[[Sequence[Tensor], Sequence[Tensor], float], None] = _torch._foreach_lerp_
