@@ -27,6 +27,8 @@ def minimize(frame: Frame, statement: ast.Minimize) -> None:
         using = choosing.choose(frame, "optimizer", Optimizer, statement.using)
     sign = 1 if statement.kind == "minimize" else -1
     frame.effects.append((len(frame.graph.nodes), Minimize(value, over, sign, statement.span, using)))
+    for path in over or frame.borrowed:
+        frame.changed(path)
 
 
 def _paths(frame: Frame, tree: ast.Expr) -> Iterator[str]:
@@ -97,7 +99,7 @@ def update(frame: Frame, statement: ast.Update) -> None:
             )
         )
     frame.graph.add(Assign(), [value], [], statement.span, place.path)
-    frame.assigned(place.path)
+    frame.changed(place.path)
 
 
 def report(frame: Frame, statement: ast.Report) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.dim import Dim
 from dlc.compiler.elaborate import reports
+from dlc.compiler.elaborate.reach import overlap
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.values import Instance, Part, Poisoned, is_sequence
 from dlc.compiler.errors import NeverApplied
@@ -64,6 +65,7 @@ class Frame:
         self.owns = owns
         self.leading: tuple[Dim, ...] | None = None
         self.failed = False
+        self.around = around
         self.file = scope.outer if around is None else around.file
         self.borrowed: dict[str, Slot] = {} if around is None else around.borrowed
         self.effects: list[tuple[int, Effect]] | None = None
@@ -149,9 +151,11 @@ class Frame:
             self._weights[path] = value
         return self._weights[path]
 
-    def assigned(self, path: str) -> None:
-        """Forgets what was read of a weight before it was assigned."""
-        self._weights.pop(path, None)
+    def changed(self, path: str) -> None:
+        """Forgets what was read of weights before they changed: one weight, or those of a module."""
+        self._weights = {read: value for read, value in self._weights.items() if not overlap(read, path)}
+        if self.around is not None:
+            self.around.changed(path)
 
     def _reachable(self) -> dict[str, Module]:
         slots = self._slots | self.borrowed
