@@ -18,7 +18,7 @@ from dlc.runtime.train.averaging import WeightAverage
 from dlc.runtime.train.descent import Descent, Minimize, NotFinite
 from dlc.runtime.train.metrics import Averages, Measured
 from dlc.runtime.train.schedules import factor
-from dlc.runtime.train.task import Task, batches, length, measure, named
+from dlc.runtime.train.task import Task, batches, length, means_of, measure, named
 from dlc.runtime.train.tracing import first_spoilt
 from dlc.runtime.train.watching import Watch
 
@@ -189,7 +189,7 @@ class Loop:
         return NonFiniteError(found, self.position, scalars, first)
 
     def _end_epoch(self) -> EpochEnded:
-        parts = {"train": self._means.means()}
+        parts = {"train": means_of(self._means)}
         if "valid" in self._task.parts:
             with self.averaged():
                 parts["valid"] = measure(self._task, "valid", self._settings)

@@ -61,11 +61,11 @@ class Bar(Progress):
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
-            TextColumn("loss {task.fields[loss]:.4g}"),
+            TextColumn("{task.fields[loss]}"),
             TimeRemainingColumn(),
             transient=True,
         )
-        self._task = self._bar.add_task("", total=steps, completed=done, epoch=f"1/{epochs}", rate="", loss=0.0)
+        self._task = self._bar.add_task("", total=steps, completed=done, epoch=f"1/{epochs}", rate="", loss="")
         self._shown = time.monotonic()
         self._examples = 0
 
@@ -86,7 +86,7 @@ class Bar(Progress):
         fields: dict[str, Any] = {
             "epoch": f"{event.position.epoch + 1}/{self._epochs}",
             "rate": f"{self._examples / (now - self._shown):,.0f} examples/s",
-            "loss": event.loss,
+            "loss": "" if event.loss is None else f"loss {event.loss:.4g}",
         }
         self._bar.update(self._task, completed=event.position.step, **fields)
         self._shown, self._examples = now, 0
@@ -98,7 +98,8 @@ class Bar(Progress):
 def describe(event: EpochEnded, epochs: int) -> str:
     """An epoch in one line: `epoch 3/20  train: loss 0.61 accuracy 0.93  valid: loss 0.58 accuracy 0.95`."""
     number = str(event.position.epoch).rjust(len(str(epochs)))
-    return "  ".join([f"epoch {number}/{epochs}", *(f"{part}: {means(of)}" for part, of in event.parts.items())])
+    parts = [f"{part}: {means(of)}" for part, of in event.parts.items() if of]
+    return "  ".join([f"epoch {number}/{epochs}", *parts, *(["no better: stopped early"] if event.stopped else [])])
 
 
 def means(values: Mapping[str, float]) -> str:

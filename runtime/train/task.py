@@ -15,7 +15,7 @@ from dlc.compiler.optimizers import Optimizer
 from dlc.compiler.settings import Settings
 from dlc.runtime.emitted import SUFFIX
 from dlc.runtime.seeds import Stream, derive, torch_seeded
-from dlc.runtime.train.metrics import Averages, Finish, Measured
+from dlc.runtime.train.metrics import Averages, Finish, Measured, UndefinedError
 
 Fields = Mapping[str, Tensor]
 
@@ -116,7 +116,15 @@ def measure(task: Task, part: str, settings: Settings) -> dict[str, float]:
     with _evaluating(task.instances.values(), settings.seed, devices), torch.set_grad_enabled(task.differentiates):
         for start, stop in batches(count, count if settings.batch == "all" else settings.batch):
             averages.add(task.measure([field[start:stop] for field in fields.values()]), stop - start)
-    return averages.means()
+    return means_of(averages)
+
+
+def means_of(averages: Averages) -> dict[str, float]:
+    """The reports of what was measured. Raises StepError where one of them has no value."""
+    try:
+        return averages.means()
+    except UndefinedError as error:
+        raise StepError(error) from error
 
 
 @contextmanager

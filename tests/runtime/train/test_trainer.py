@@ -19,6 +19,8 @@ from dlc.grammar.diagnostics import Diagnostic, Refusal
 from dlc.runtime.spec import read_checked
 from dlc.runtime.train import trainer
 from dlc.runtime.train.checkpoint import Checkpoints
+from dlc.runtime.train.loop import EpochEnded, Position, Stepped
+from dlc.runtime.train.progress import Bar, describe
 from dlc.runtime.train.run import Run, weights_of_run
 from dlc.runtime.train.trainer import Result, evaluate, train
 
@@ -307,3 +309,20 @@ def test_a_bar_on_a_terminal(
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     trained(spec, tmp_path / "run", quiet=False)
     assert "epoch 4/4" in capsys.readouterr().out
+
+
+def test_what_an_epoch_shows() -> None:
+    event = EpochEnded(Position(3, 0, 30), 0.1, {"train": {"loss": 0.5}, "valid": {}}, stopped=True)
+    assert describe(event, 10) == "epoch  3/10  train: loss 0.5000  no better: stopped early"
+
+
+@pytest.mark.parametrize(("loss", "shown"), [(None, False), (0.25, True)])
+def test_a_bar_shows_the_loss_of_steps_that_have_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], loss: float | None, shown: bool
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    bar = Bar(10, 0, 1)
+    bar._shown -= 1  # so that the next step is shown
+    with bar:
+        bar.stepped(Stepped(Position(0, 1, 1), loss, 8))
+    assert ("loss 0.25" in capsys.readouterr().out) == shown
