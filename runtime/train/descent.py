@@ -10,11 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dlc.compiler.optimizers import LBFGS, Optimizer
+from dlc.compiler.optimizers import LBFGS
 from dlc.compiler.settings import Settings
 from dlc.runtime.train import foreach
-from dlc.runtime.train.optimizers import make_optimizers
-from dlc.runtime.train.packing import pack, unpack
+from dlc.runtime.train.group import Group
 from dlc.runtime.train.task import Over, Task
 
 # The scale of losses in fp16: doubled after so many updates, halved where a gradient overflows.
@@ -28,93 +27,6 @@ class NotFinite:
     value: float
     number: int
     weight: str | None = None
-
-
-class Group:
-    """What a `minimize` updates, and how. using: the optimiser's text where it is not that of the settings."""
-
-    def __init__(
-        self, weights: Mapping[str, nn.Parameter], choice: Optimizer, using: str | None, factors: Mapping[str, float]
-    ) -> None:
-        self.names = list(weights)
-        self.weights = list(weights.values())
-        self.choice = choice
-        self.using = using
-        by_factor: dict[float, list[nn.Parameter]] = {}
-        for name, weight in weights.items():
-            by_factor.setdefault(factors[name], []).append(weight)
-        groups = [{"params": part, "factor": factor} for factor, part in by_factor.items()]
-        self.optimizers = make_optimizers(choice, groups)
-        self.gathered: list[Tensor | None] = [None] * len(self.weights)
-        self.examples = 0  # that what is gathered is the sum over
-
-    def gather(self, examples: int) -> None:
-        """Adds the weights' gradients, means over a batch, to those of the batches before."""
-        for place, weight in enumerate(self.weights):
-            if weight.grad is None:
-                continue
-            before = self.gathered[place]
-            if before is None:
-                self.gathered[place] = weight.grad.mul_(examples)
-            else:
-                before.add_(weight.grad, alpha=examples)
-        self.examples += examples
-
-    def give(self) -> None:
-        """Gives the weights the mean gradients of what was gathered."""
-        for weight, gradient in zip(self.weights, self.gathered, strict=True):
-            weight.grad = None if gradient is None else gradient.div_(self.examples)
-        self.gathered = [None] * len(self.weights)
-        self.examples = 0
-
-    def update(self, rate: float, closure: Callable[[], Tensor] | None = None) -> None:
-        """Moves the weights along their gradients. rate: what the optimiser's learning rate is multiplied by."""
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = self.choice.lr * rate * group["factor"]
-            untyped: Any = optimizer  # a closure gives a tensor or a number, and its types know the number alone
-            untyped.step(*([closure] if closure is not None else []))
-
-    # --- what it takes to go on ---
-
-    def tensors(self, number: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """The state as tensors by name, and as JSON that refers to them."""
-        tensors: dict[str, Tensor] = {}
-        states = [
-            {
-                name: pack(dict(optimizer.state[weight]), f"optimizer.{number}.{name}", tensors)
-                for name, weight in zip(self.names, self.weights, strict=True)
-                if weight in optimizer.state
-            }
-            for optimizer in self.optimizers
-        ]
-        gathered = {
-            name: pack(gradient, f"gradient.{number}.{name}", tensors)
-            for name, gradient in zip(self.names, self.gathered, strict=True)
-            if gradient is not None
-        }
-        record = {"weights": self.names, "using": self.using, "states": states}
-        return tensors, {**record, "gathered": gathered, "examples": self.examples}
-
-    def restore(self, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
-        """Goes back to such a state."""
-        places = dict(zip(self.names, self.weights, strict=True))
-        for optimizer, states in zip(self.optimizers, record["states"], strict=True):
-            whole = optimizer.state_dict()
-            numbers = {
-                id(weight): number
-                for ours, packed in zip(optimizer.param_groups, whole["param_groups"], strict=True)
-                for weight, number in zip(ours["params"], packed["params"], strict=True)
-            }
-            state = {numbers[id(places[name])]: unpack(value, tensors) for name, value in states.items()}
-            optimizer.load_state_dict({**whole, "state": state})
-        self.gathered = [unpack(record["gathered"].get(name), tensors) for name in self.names]
-        device = [weight.device for weight in self.weights]
-        self.gathered = [
-            gradient if gradient is None else gradient.to(place)
-            for gradient, place in zip(self.gathered, device, strict=True)
-        ]
-        self.examples = int(record["examples"])
 
 
 class Descent:

@@ -11,21 +11,15 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from dlc.compiler.calls import callees_first, every_node
-from dlc.compiler.elaborate.reach import assigned
-from dlc.compiler.graph import Gradient, Graph
 from dlc.compiler.program import Minimize, Program, TrainSpec
-from dlc.compiler.settings import Settings
 from dlc.grammar.diagnostics import Refusal
 from dlc.grammar.suggest import nearest
-from dlc.runtime.data.load import Dataset
 from dlc.runtime.data.statistics import save_statistics
-from dlc.runtime.emitted import load_module
 from dlc.runtime.errors import BrokenRun, NoDevice, NonFiniteLoss, RunExists, RunFinished, StepFailed, UnknownPart
-from dlc.runtime.seeds import seed_torch
 from dlc.runtime.train.checkpoint import BrokenCheckpointError, Checkpoint, read_tensors
-from dlc.runtime.train.data import describe, read_data, with_constants
+from dlc.runtime.train.data import describe, read_data
 from dlc.runtime.train.loop import EpochEnded, Loop, NonFiniteError, Stepped
+from dlc.runtime.train.making import make_task
 from dlc.runtime.train.metrics import plain
 from dlc.runtime.train.process import reproducible, stop_requests
 from dlc.runtime.train.progress import progress
@@ -122,45 +116,6 @@ def evaluate(
             return measure(task, part, spec.settings)
         except StepError as error:
             raise Refusal(_failed(spec, f"measuring the part {part}", error)) from error
-
-
-def make_task(spec: TrainSpec, data: Dataset, device: torch.device) -> Task:
-    """The modules and the step of a spec, from the text that `dlc compile --to torch` writes, with fresh weights."""
-    from dlc.compiler.torch.emit import emit_training
-
-    _check_precision(spec.settings, device)
-    module = load_module(spec.name, emit_training(spec))
-    seed_torch(spec.settings.seed)
-    instances: dict[str, nn.Module] = {name: made.to(device) for name, made in module.build().items()}
-    graphs = [step.graph for step in (spec.step, spec.evaluate) if step is not None]
-    differentiates = any(takes_gradients(graph) for graph in graphs)
-    minimized = [effect for _, effect in spec.step.effects if isinstance(effect, Minimize)]
-    own = [effect.using for effect in minimized if effect.using is not None]
-    evaluate = spec.evaluate and with_constants(module.evaluate, spec.evaluate, spec.data, data)
-    return Task(
-        instances,
-        with_constants(module.step, spec.step, spec.data, data),
-        data.parts,
-        finish=getattr(module, "finish", None),
-        evaluate=evaluate,
-        finish_evaluate=getattr(module, "finish_evaluate", None),
-        using={optimizer.text: optimizer for optimizer in own},
-        differentiates=differentiates,
-        keep_graph=differentiates or len(minimized) > 1,
-        assigns=any(assigned(spec.step.graph)),
-        precision=spec.settings.precision,
-    )
-
-
-def takes_gradients(graph: Graph) -> bool:
-    """Whether a graph, or one that it calls, has a `grad`."""
-    return any(isinstance(node.action, Gradient) for found in callees_first([graph]) for node in every_node(found))
-
-
-def _check_precision(settings: Settings, device: torch.device) -> None:
-    if settings.precision == "fp16" and device.type != "cuda":
-        help = "bf16 has the range of fp32 and runs on any device"
-        raise Refusal(NoDevice(f'precision = "fp16" needs an NVIDIA or AMD GPU, and this is {device}', None, help=help))
 
 
 def choose_device(name: str | None) -> torch.device:
