@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from dlc.compiler.calls import callees_first, steps
 from dlc.compiler.dim import Dim
 from dlc.compiler.graph import (
+    Assign,
     BlockModule,
     Call,
+    Functional,
+    Gradient,
     Graph,
     ListModule,
     Loop,
@@ -17,6 +20,7 @@ from dlc.compiler.graph import (
     Module,
     Node,
     OpModule,
+    ReadModel,
     ReadWeight,
     WeightModule,
     find_module,
@@ -103,11 +107,11 @@ class Costs:
 
     def _node_macs(self, node: Node) -> Dim:
         match node.action:
-            case Call(graph=graph):
+            case Call(graph=graph) | Functional(graph=graph):
                 return self._macs[graph]
             case Op() as op:
                 return op.macs(*node.operand_types)
-            case ReadWeight() | Loop():
+            case ReadWeight() | ReadModel() | Assign() | Gradient() | Loop():
                 return _ZERO
 
     def layers(self, model: Graph, depth: int = 1) -> Iterator[Layer]:
@@ -210,12 +214,16 @@ def _passed(node: Node) -> dict[str, str]:
 
 def _title(node: Node) -> str:
     match node.action:
-        case Call(graph=graph):
+        case Call(graph=graph) | Functional(graph=graph):
             return graph.name
         case Op() as op:
             return op.name
-        case ReadWeight():
+        case ReadWeight() | ReadModel():
             return "weight"
+        case Assign():
+            return "assign"
+        case Gradient():
+            return "grad"
         case Loop():
             return "loop"
 

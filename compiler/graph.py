@@ -91,7 +91,8 @@ class Assign:
 
 @dataclass(frozen=True, slots=True)
 class ReadModel:
-    """The learned weights of a whole model as one vector, in the order of its paths. `Node.module` is the model's."""
+    """The learned weights of a whole model as one vector, in the order of PyTorch's `parameters()`: a block's own
+    before those of its parts. `Node.module` is the model's path."""
 
 
 @dataclass(frozen=True, slots=True)

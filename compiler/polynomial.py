@@ -22,7 +22,7 @@ MAX_DEPTH = 32
 MAX_SIZE = 1000
 
 
-class DimOverflow(Exception):  # noqa: N818 - a limit of the language that the elaborator reports, not a fault
+class DimOverflow(Exception):
     """A symbolic integer grew beyond what the compiler handles."""
 
 

@@ -111,7 +111,7 @@ class ShapeError(Exception):
         self.sizes = sizes
 
 
-class TypeMismatch(ShapeError):  # noqa: N818 - it says what is wrong, like the diagnostics that it becomes
+class TypeMismatch(ShapeError):
     """The element types, not the shapes, are refused."""
 
 
@@ -182,7 +182,10 @@ def _with_scalar(tensor: Operand, scalar: Scalar) -> DType:
 def require_float(name: str, operand: Tensor) -> None:
     if not operand.dtype.is_float:
         raise TypeMismatch(
-            name, f"{name} is {operand.dtype.value}, and it must be float", label=str(operand), help=f'cast({name}, "float")'
+            name,
+            f"{name} is {operand.dtype.value}, and it must be float",
+            label=str(operand),
+            help=f'cast({name}, "float")',
         )
 
 

@@ -97,7 +97,7 @@ class Builder:
         if character in _ESCAPES:
             return _ESCAPES[character]
         span = self._span(offset + match.start(), offset + match.end())
-        advice = r'the escapes are \n, \t, \", \\ and \uXXXX; a backslash itself is \\'
+        advice = r"the escapes are \n, \t, \", \\ and \uXXXX; a backslash itself is \\"
         self._refuse(UnknownEscape(f"`{match[0]}` is not an escape", span, help=advice))
         return match[0]
 

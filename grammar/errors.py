@@ -185,8 +185,10 @@ class IndentationTooDeep(Diagnostic):
     """Bodies nest at most 50 deep. Move the inner ones to a block of their own."""
 
     code = "DL1021"
-    example = "block Deep(x: float[N]):\n" + "".join(" " * d + "if true:\n" for d in range(1, MAX_INDENTATION + 1)) + (
-        " " * (MAX_INDENTATION + 1) + "return x\n"
+    example = (
+        "block Deep(x: float[N]):\n"
+        + "".join(" " * d + "if true:\n" for d in range(1, MAX_INDENTATION + 1))
+        + (" " * (MAX_INDENTATION + 1) + "return x\n")
     )
 
 

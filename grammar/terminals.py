@@ -19,9 +19,7 @@ WORDS: dict[str, str] = {
 }
 """For every terminal of dl.lark, how to name it in a sentence."""
 
-EXPRESSION = frozenset(
-    {"NAME", "NUMBER", "STRING", "KW_TRUE", "KW_FALSE", "KW_NONE", "MINUS", "LPAR", "LSQB"}
-)
+EXPRESSION = frozenset({"NAME", "NUMBER", "STRING", "KW_TRUE", "KW_FALSE", "KW_NONE", "MINUS", "LPAR", "LSQB"})
 """What an expression can start with, `not` aside, which is not an operand of arithmetic."""
 
 COMPARISONS = frozenset({"EQUALS", "DIFFERS", "LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL"})

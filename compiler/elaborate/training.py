@@ -195,7 +195,7 @@ def _check_effects(frame: Frame, tree: ast.Phase, step: Step) -> None:
                 NotAveraged(
                     f"`{report.name}` would be an average over batches, and `{op.name}` does not average",
                     report.span,
-                    help=f"apply `{op.name}` in the step itself, and compute the report of what it gives and of other scalars",
+                    help=f"apply `{op.name}` in the step itself, and compute the report from what it gives",
                 )
             )
     if len(minimized) > 1:

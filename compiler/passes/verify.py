@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from dlc.compiler.calls import captured
+from dlc.compiler.dim import Dim
 from dlc.compiler.graph import (
     Assign,
     BlockModule,
     Call,
+    Functional,
     Gradient,
     Graph,
     Loop,
@@ -16,13 +18,15 @@ from dlc.compiler.graph import (
     Module,
     Node,
     OpModule,
+    ReadModel,
     ReadWeight,
     Value,
     WeightModule,
     children,
+    weights_of,
 )
 from dlc.compiler.op import Op
-from dlc.compiler.types import DType, Tensor
+from dlc.compiler.types import DType, Tensor, product
 
 
 class BrokenGraph(AssertionError):
@@ -90,12 +94,23 @@ class _Verification:
             case Assign():
                 due, given = self._weight(node), next(node.values).type
                 self._require(_alike([given], [due]), f"{node.module} is {due}, and {given} is assigned", node)
+            case ReadModel():
+                self._types(node, (self._vector(node),))
+            case Functional(graph=callee):
+                *_, weights = node.values
+                self._require(_alike([weights.type], [self._vector(node)]), f"{weights.type} is no vector of it", node)
+                yield callee
             case Gradient():
                 loss, by = node.values
                 self._require(not loss.type.rank, f"the gradient is of {loss.type}", node)
                 self._types(node, (by.type,))
         for output in node.outputs:
             self._make(output, node)
+
+    def _vector(self, node: Node) -> Tensor:
+        """The type of all learned weights of a node's module as one vector."""
+        learned = [weight for _, weight in weights_of({"": self._module(node)}) if weight.trainable]
+        return Tensor(DType.FLOAT, (sum((product(weight.shape) for weight in learned), Dim.of(0)),))
 
     def _op(self, node: Node, op: Op) -> None:
         weights = op.weights(*node.operand_types)

@@ -8,8 +8,11 @@ from typing import Any, cast
 
 from dlc.compiler.calls import callees_first
 from dlc.compiler.graph import (
+    Assign,
     BlockModule,
     Call,
+    Functional,
+    Gradient,
     Graph,
     ListModule,
     Loop,
@@ -17,6 +20,7 @@ from dlc.compiler.graph import (
     Module,
     Node,
     OpModule,
+    ReadModel,
     ReadWeight,
     Value,
     WeightModule,
@@ -117,10 +121,14 @@ class _Printer:
     def _node(self, node: Node, names: Mapping[Value, str]) -> Iterator[str]:
         operands = [_operand(operand, names) for operand in node.inputs]
         match node.action:
-            case Call(graph=graph):
+            case Call(graph=graph) | Functional(graph=graph):
                 action = f"{self._title(graph)}({', '.join(operands)})"
-            case ReadWeight():
+            case ReadWeight() | ReadModel():
                 action = "weight"
+            case Assign():
+                action = f"assign({', '.join(operands)})"
+            case Gradient():
+                action = f"grad({', '.join(operands)})"
             case Op() as op:
                 action = f"{op.name}({', '.join([*operands, *_statics(op)])})"
             case Loop(start=start, stop=stop, step=step, axis=axis, sequences=sequences):
@@ -128,7 +136,7 @@ class _Printer:
                 action = f"loop {start}:{stop}:{step}{along}({', '.join(operands)})"
         owner = f" @ {node.module}" if node.module is not None else ""
         results = ", ".join(f"{names[value]}: {value.type}" for value in node.outputs)
-        yield f"{results} = {action}{owner}"
+        yield f"{results} = {action}{owner}" if results else f"{action}{owner}"
         if isinstance(node.action, Loop):
             yield from self._body(node.action, names)
 

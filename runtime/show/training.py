@@ -76,9 +76,7 @@ def changes(train: TrainSpec) -> Iterable[Change]:
         if isinstance(node.action, Assign) and node.module is not None
     }
     if assigned:
-        cells = {
-            path: f"line {line}" for path in weights for place, line in assigned.items() if _within(path, [place])
-        }
+        cells = {path: f"line {line}" for path in weights for place, line in assigned.items() if _within(path, [place])}
         yield Change("assigned", "", None, cells)
 
 

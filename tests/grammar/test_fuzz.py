@@ -15,7 +15,7 @@ from dlc.grammar.tables import KEYWORDS, PUNCTUATION
 EXAMPLES = [path.read_text() for path in sorted((Path(__file__).parent.parent / "examples").glob("*.dl"))]
 
 # One of everything.
-TEXT = '''language 1
+TEXT = """language 1
 from .a import (B, C)
 let x = [i for i in range(3)] if not a == b else (a=1, b=-2.5e3) -> f(x, y="s\\n")[1:, ..., none].T
 # Doc.
@@ -45,7 +45,7 @@ train T on D:
         minimize a over b using c
     sample(n = 16):
         report y = x
-'''
+"""
 
 PIECES = [
     *("x", "1", '"s"', "\n", "\n    ", "\n        ", "\n\t", " "),

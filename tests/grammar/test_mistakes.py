@@ -271,7 +271,9 @@ def block(line: str) -> str:
     ],
 )  # fmt: skip
 def test_told_once_and_at_its_place(text: str, told: str) -> None:
-    found = [f"{mistake.code} {mistake.span.place if mistake.span else ''} {mistake.message}" for mistake in reports(text)]
+    found = [
+        f"{mistake.code} {mistake.span.place if mistake.span else ''} {mistake.message}" for mistake in reports(text)
+    ]
     assert found == [told]
 
 

@@ -22,7 +22,9 @@ def read(text: str) -> tuple[list[str], list[str]]:
 
 
 def test_declarations_with_mistakes_are_left_out() -> None:
-    text = "let a = 1\nlet b = \nlet c = 3 $\nblock D(x):\n    return (x\nblock E(x):\n    return x\nlet f = 1_\nlet g = 2"
+    text = (
+        "let a = 1\nlet b = \nlet c = 3 $\nblock D(x):\n    return (x\nblock E(x):\n    return x\nlet f = 1_\nlet g = 2"
+    )
     assert read(text) == (["a", "E", "g"], ["DL1001 2", "DL1007 3", "DL1003 5", "DL1008 8"])
 
 
@@ -66,7 +68,17 @@ train T in D:
     evaluate
         return 3 3
 """
-    told = ["DL1002 1", "DL1003 2", "DL1003 3", "DL1001 5", "DL1001 6", "DL1001 7", "DL1003 8", "DL1001 10", "DL1001 11"]
+    told = [
+        "DL1002 1",
+        "DL1003 2",
+        "DL1003 3",
+        "DL1001 5",
+        "DL1001 6",
+        "DL1001 7",
+        "DL1003 8",
+        "DL1001 10",
+        "DL1001 11",
+    ]
     told += ["DL1003 12", "DL1002 14", "DL1001 15"]
     assert read(text) == ([], told)
 

@@ -44,7 +44,9 @@ def test_the_picture_of_the_language_reference() -> None:
         ("left:  float[N, T, 256], from layer_norm at 8:9", "right: float[32000, 256], the weight of embed"),
         "transpose the right side: h @ embed.weight.T",
     )
-    assert shown(mistake) == """\
+    assert (
+        shown(mistake)
+        == """\
 error[DL0001]: the shapes do not fit
   --> gpt.dl:9:12
    |
@@ -57,16 +59,20 @@ error[DL0001]: the shapes do not fit
    = right: float[32000, 256], the weight of embed
 help: transpose the right side: h @ embed.weight.T
 """
+    )
 
 
 def test_without_a_place() -> None:
     mistake = Sample("there is no file `a.csv`", None, notes=("looked in /data",), help="name another\nor none")
-    assert shown(mistake) == """\
+    assert (
+        shown(mistake)
+        == """\
 error[DL0001]: there is no file `a.csv`
    = looked in /data
 help: name another
       or none
 """
+    )
 
 
 def test_none_and_several() -> None:
@@ -78,7 +84,9 @@ def test_none_and_several() -> None:
 def test_lines_far_apart() -> None:
     source = Source("far.dl", "let a = 1\n" * 120)
     last = Span(source, 119 * 10 + 4, 119 * 10 + 5)
-    assert shown(Sample("far", last, labels=(Label(Span(source, 4, 5), "bound here"),))) == """\
+    assert (
+        shown(Sample("far", last, labels=(Label(Span(source, 4, 5), "bound here"),)))
+        == """\
 error[DL0001]: far
     --> far.dl:120:5
      |
@@ -88,12 +96,15 @@ error[DL0001]: far
  120 | let a = 1
      |     ^
 """
+    )
 
 
 def test_two_and_three_labels_on_a_line() -> None:
     source = Source("a.dl", "let y = alpha + beta * gamma\n")
     two = Sample("two", at(source, "beta"), "this", (Label(at(source, "alpha"), "that"),))
-    assert shown(two) == """\
+    assert (
+        shown(two)
+        == """\
 error[DL0001]: two
   --> a.dl:1:17
    |
@@ -102,8 +113,11 @@ error[DL0001]: two
    |         |
    |         that
 """
+    )
     more = (Label(at(source, "alpha"), "first"), Label(at(source, "gamma"), "last"))
-    assert shown(Sample("three", at(source, "beta"), "middle", more)) == """\
+    assert (
+        shown(Sample("three", at(source, "beta"), "middle", more))
+        == """\
 error[DL0001]: three
   --> a.dl:1:17
    |
@@ -113,12 +127,15 @@ error[DL0001]: three
    |         |       middle
    |         first
 """
+    )
 
 
 def test_labels_within_each_other_and_on_the_same_place() -> None:
     source = Source("a.dl", "let y = f(alpha)\n")
     inner = Sample("inner", at(source, "alpha"), "wrong", (Label(at(source, "f(alpha)"), "in this call"),))
-    assert shown(inner) == """\
+    assert (
+        shown(inner)
+        == """\
 error[DL0001]: inner
   --> a.dl:1:11
    |
@@ -128,8 +145,11 @@ error[DL0001]: inner
    |         | wrong
    |         in this call
 """
+    )
     same = Sample("same", at(source, "alpha"), "wrong", (Label(at(source, "alpha"), "and here"),))
-    assert shown(same) == """\
+    assert (
+        shown(same)
+        == """\
 error[DL0001]: same
   --> a.dl:1:11
    |
@@ -139,12 +159,15 @@ error[DL0001]: same
    |           wrong
    |           and here
 """
+    )
 
 
 def test_several_files() -> None:
     here, there = Source("main.dl", "let a = b\n"), Source("lib/other.dl", "# above\nlet b = 1\n")
     mistake = Sample("files", at(here, "b"), "used here", (Label(at(there, "b", 1), "bound here"),))
-    assert shown(mistake) == """\
+    assert (
+        shown(mistake)
+        == """\
 error[DL0001]: files
   --> main.dl:1:9
    |
@@ -155,11 +178,14 @@ error[DL0001]: files
  2 | let b = 1
    |     - bound here
 """
+    )
 
 
 def test_spans_over_lines() -> None:
     source = Source("a.dl", "let y = f(\n    1,\n    2)\nlet z = [\n1,\n2,\n3]\n")
-    assert shown(Sample("three lines", at(source, "f(\n    1,\n    2)"), "this call")) == """\
+    assert (
+        shown(Sample("three lines", at(source, "f(\n    1,\n    2)"), "this call"))
+        == """\
 error[DL0001]: three lines
   --> a.dl:1:9
    |
@@ -170,13 +196,17 @@ error[DL0001]: three lines
  3 |     2)
    |     ^^ this call
 """
-    assert shown(Sample("four lines", at(source, "[\n1,\n2,\n3]"), "this list")) == """\
+    )
+    assert (
+        shown(Sample("four lines", at(source, "[\n1,\n2,\n3]"), "this list"))
+        == """\
 error[DL0001]: four lines
   --> a.dl:4:9
    |
  4 | let z = [
    |         ^ this list
 """
+    )
     assert "2 |" not in shown(Sample("with its line break", Span(source, 8, 11)))
 
 
@@ -190,13 +220,16 @@ def test_the_end_of_a_line_and_of_a_file() -> None:
 
 def test_wide_characters_tabs_and_controls_keep_their_columns() -> None:
     source = Source("a.dl", '\tlet s = "日本" + e\u0301 + x\x07\x1b[31m\n')
-    assert shown(Sample("wide", at(source, "x"), "here")) == """\
+    assert (
+        shown(Sample("wide", at(source, "x"), "here"))
+        == """\
 error[DL0001]: wide
   --> a.dl:1:22
    |
  1 |     let s = "日本" + e\u0301 + x\u2407\u241b[31m
    |                          ^ here
 """
+    )
     assert "\x1b" not in shown(Sample("say \x1b[0m", None, notes=("\x1b",), help="\x1b"))
 
 
