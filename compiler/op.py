@@ -74,8 +74,14 @@ Sizes = Annotated[tuple[Size, ...], BeforeValidator(_as_tuple)]
 Ints = Annotated[tuple[Int, ...], BeforeValidator(_as_tuple)]
 Named = Annotated[tuple[tuple[str, Size], ...], BeforeValidator(_as_pairs)]
 # One number for all spatial axes of an image, or one for each.
-Extents = Annotated[int | tuple[int, ...], BeforeValidator(_as_extents(1))]
-Margins = Annotated[int | tuple[int, ...], BeforeValidator(_as_extents(0))]
+Extents = Annotated[
+    int | tuple[int, ...], BeforeValidator(_as_extents(1)), Field(description="int > 0, or a list of one for each axis")
+]
+Margins = Annotated[
+    int | tuple[int, ...],
+    BeforeValidator(_as_extents(0)),
+    Field(description="int >= 0, or a list of one for each axis"),
+]
 
 
 @dataclass(frozen=True, slots=True)

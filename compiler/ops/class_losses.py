@@ -31,7 +31,8 @@ class CrossEntropy(Op):
     The classes lie along the last axis of the logits, or along axis 1 where the target is [N, H, W] and the logits
     are [N, C, H, W]; `axis` says so where both would do. `smoothing` mixes the target with all classes alike
     (Szegedy et al., 2016), `weight` weighs the classes, targets that are `ignore` do not count. The mean is one over
-    targets, weighted if there are weights.
+    targets, weighted if there are weights. `weight` is not learned: for a target of classes PyTorch has no gradient
+    of it, and `stop` makes a constant of what is computed from weights.
     """
 
     smoothing: Probability = 0.0

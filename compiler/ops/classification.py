@@ -1,4 +1,4 @@
-"""How good predictions of classes are, for one batch."""
+"""How good predictions of classes are. What is reported is computed from all examples of a part."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ class Logical(Binary, abstract=True):
 
 
 class LogicalAnd(Logical):
-    """Whether both are true."""
+    """left and right: whether both are true."""
 
     examples = (Example("bool N T", "bool T", gives="bool N T"), Example("bool N", True, gives="bool N"))
     operator = "&"
@@ -124,7 +124,7 @@ class LogicalAnd(Logical):
 
 
 class LogicalOr(Logical):
-    """Whether one or both are true."""
+    """left or right: whether one or both are true."""
 
     examples = (Example("bool N T", "bool T", gives="bool N T"),)
     operator = "|"
@@ -132,7 +132,7 @@ class LogicalOr(Logical):
 
 
 class LogicalNot(Op):
-    """Whether it is false."""
+    """not x: whether it is false."""
 
     hidden = True
     examples = (Example("bool N T", gives="bool N T"),)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dlc.compiler.dim import Dim
 from dlc.compiler.op import Example, Op
 from dlc.compiler.ops.linalg import same_type
-from dlc.compiler.types import ShapeError, Tensor, axes, product, unify
+from dlc.compiler.types import DType, ShapeError, Tensor, TypeMismatch, axes, product, unify
 
 if TYPE_CHECKING:
     from dlc.compiler.onnx.context import OnnxContext, OnnxValue
@@ -78,6 +78,13 @@ class Einsum(Op):
             if name in result[:place]:
                 raise ShapeError("pattern", f"`{name}` stands twice in the result")
         dtype = same_type([f"xs[{place}]" for place in range(len(xs))], xs)
+        if not dtype.is_float and dtype is not DType.INT:
+            raise TypeMismatch(
+                "xs[0]",
+                f"xs[0] is {dtype.value}, in which sums of products do not fit",
+                label=str(xs[0]),
+                help='convert the tensors first, as in cast(x, "int")',
+            )
         return Tensor(dtype, tuple(sizes[name] for name in result))
 
     def equation(self) -> str:

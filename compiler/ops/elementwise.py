@@ -1,4 +1,4 @@
-"""Functions of each element, and the families that they and the activations are made of."""
+"""Functions of each element."""
 
 from __future__ import annotations
 

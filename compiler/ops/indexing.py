@@ -284,7 +284,7 @@ class Positions(Op):
 
 
 class SwapLast(Op):
-    """The last two axes exchanged: of a matrix, its transpose."""
+    """x.T: the last two axes exchanged; of a matrix, its transpose."""
 
     hidden = True
     examples = (Example("N T", gives="T N"), Example("N T 8", gives="N 8 T"))

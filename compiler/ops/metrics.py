@@ -1,4 +1,4 @@
-"""How good predictions of numbers and of sequences are, as a scalar."""
+"""How good predictions of numbers and of sequences are, as a scalar. What is reported is computed from a whole part."""
 
 from __future__ import annotations
 

@@ -152,7 +152,7 @@ class Remainder(Binary):
 
 
 class Power(Binary):
-    """left to the power of right."""
+    """left ** right: left to the power of right."""
 
     examples = (
         Example("N T", 2, gives="N T"),

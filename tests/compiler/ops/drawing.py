@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 
 from dlc.compiler.checked import Parameter
 from dlc.compiler.dim import Dim
+from dlc.compiler.examples import Symbols
 from dlc.compiler.init import Init
 from dlc.compiler.op import Example, Op
 from dlc.compiler.types import DType, Scalar, Tensor
-
-from .examples import Symbols
 
 SIZES = st.one_of(st.integers(1, 5), st.integers(0, 6))
 TYPES = (DType.FLOAT, DType.FLOAT64, DType.INT, DType.INT32, DType.UINT8, DType.BOOL)

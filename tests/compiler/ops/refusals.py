@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ def example(kind: type[Op], *inputs: Any, **static: Any) -> Case:
     """A case whose results are what `infer` says."""
     case = read(kind, Example(*inputs, gives="", **static))
     gives = case.op.results(*case.inputs)
-    return Case(kind.name, case.example, case.op, case.inputs, gives, case.symbols, case.models)
+    return replace(case, gives=gives)
 
 
 def evaluate(case: Case, *inputs: torch.Tensor, weights: dict[str, torch.Tensor] | None = None) -> Any:

@@ -38,7 +38,7 @@ def test_weights_of_torch_load_by_name(
     name: str, inputs: tuple[str, ...], static: dict[str, Any], module: nn.Module
 ) -> None:
     case = example(OPS[name], *inputs, **static)
-    given = [torch.from_numpy(array) for array in case.arrays(case.symbols.binding(second=True))]
+    given = [torch.from_numpy(array) for array in case.arrays(case.binding(second=True))]
     module.train()
     with torch.no_grad():
         module(*given)  # gives the running statistics something to hold

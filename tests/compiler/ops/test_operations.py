@@ -42,7 +42,7 @@ def test_infers_the_declared_types(case: Case) -> None:
 @those(lambda case: True)
 @pytest.mark.parametrize("second", [False, True], ids=["first", "second"])
 def test_torch_gives_the_declared_types(case: Case, second: bool) -> None:
-    binding = case.symbols.binding(second)
+    binding = case.binding(second)
     results = Torch(case)(case.arrays(binding))
     assert len(results) == len(case.gives)
     for result, type in zip(results, case.gives, strict=True):
@@ -55,7 +55,7 @@ def test_torch_gives_the_declared_types(case: Case, second: bool) -> None:
 
 @those(lambda case: case.op.stateful)
 def test_torch_trains_in_the_same_shapes(case: Case) -> None:
-    binding = case.symbols.binding(second=True)
+    binding = case.binding(second=True)
     network = Torch(case)
     network.module.train()
     results = network(case.arrays(binding))
@@ -91,7 +91,7 @@ def test_gradients_agree_with_finite_differences(case: Case) -> None:
 
 def differentiable(case: Case) -> tuple[Any, tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
     """The example as a function, in double precision, of its float inputs and trained weights; its results there."""
-    binding = case.symbols.binding(second=False)
+    binding = case.binding(second=False)
     network = Torch(case)
     network.module.double()
     inputs = [
@@ -118,7 +118,7 @@ def differentiable(case: Case) -> tuple[Any, tuple[torch.Tensor, ...], tuple[tor
 @those(lambda case: case.op.no_onnx is None)
 @pytest.mark.parametrize("second", [False, True], ids=["first", "second"])
 def test_onnx_agrees_with_torch(case: Case, second: bool) -> None:
-    binding = case.symbols.binding(second)
+    binding = case.binding(second)
     arrays = case.arrays(binding, seed=1)
     network = Torch(case)
     actual = Onnx(case, network.weights())(arrays)

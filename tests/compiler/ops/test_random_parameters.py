@@ -49,6 +49,8 @@ EVERYWHERE = {
     "is empty along axis": "PyTorch takes tensors without elements here and refuses them there",
     "is above high": "an interval from above to below",
     ", above high, ": "an interval from above to below",
+    "sizes are not negative": "PyTorch makes shapes of negative sizes where one of them is 0",
+    "one logit tells two classes apart": "PyTorch counts whatever numbers there are",
     "a standard deviation is not negative": "PyTorch mirrors the draws",
 }
 STRICTER: dict[str, dict[str | None, str]] = {
@@ -72,8 +74,11 @@ STRICTER: dict[str, dict[str | None, str]] = {
         "logits": "examples stand in rows; PyTorch takes one alone",
         "target": "PyTorch reads beyond the classes",
     },
+    "cutmix": {"target": "each example has its target; PyTorch takes those it needs"},
+    "einsum": {f"xs[{place}]": "einsum names sizes, and does not broadcast" for place in range(1, 3)},
     "fill": {"value": "what fills is one number"},
     "hinge": {"scores": "examples stand in rows; PyTorch takes one alone"},
+    "info_nce": {"query": "examples stand in rows"},
     "layer_norm": {"axes": "PyTorch is told sizes, not axes"},
     "mixup": {"target": "each example has its target; PyTorch takes those it needs"},
     "nll": {"weight": "PyTorch reads beyond a weight that is too short"},
