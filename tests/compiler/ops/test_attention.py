@@ -12,6 +12,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from dlc.compiler.op import operations
 
 from .refusals import evaluate, example, refusal
+from .targets import Torch
 
 OPS = operations()
 
@@ -22,6 +23,33 @@ def test_attention_is_the_formula() -> None:
     scores = (q @ k.mT / math.sqrt(8)).masked_fill(~seen, -torch.inf)
     case = example(OPS["attention"], *["2 3 5 8"] * 3, causal=True)
     torch.testing.assert_close(evaluate(case, q, k, v), scores.softmax(-1) @ v)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_is_that_of_multi_head_attention(causal: bool) -> None:
+    module = torch.nn.MultiheadAttention(16, 4, batch_first=True).eval()
+    x, seen = torch.randn(3, 7, 16), torch.randn(3, 5 if not causal else 7, 16)
+    hidden = torch.ones(7, 7, dtype=torch.bool).triu(1) if causal else None
+    expected, _ = module(x, seen, seen, attn_mask=hidden, need_weights=False)
+    weights, biases = module.in_proj_weight.chunk(3), module.in_proj_bias.chunk(3)
+    q, k, v = (
+        torch.nn.functional.linear(each, weight, bias).unflatten(-1, (4, 4)).transpose(1, 2)
+        for each, weight, bias in zip((x, seen, seen), weights, biases, strict=True)
+    )
+    case = example(OPS["attention"], "3 4 7 4", *[f"3 4 {seen.shape[1]} 4"] * 2, causal=causal)
+    given = module.out_proj(evaluate(case, q, k, v).transpose(1, 2).flatten(2))
+    torch.testing.assert_close(given, expected, rtol=0, atol=1e-6)
+
+
+def test_attention_drops_in_training_alone() -> None:
+    case = example(OPS["attention"], *["2 3 5 8"] * 3, dropout=0.5)
+    assert case.op.stateful
+    assert not OPS["attention"]().stateful
+    values = case.arrays({})
+    network = Torch(case)
+    torch.testing.assert_close(network(values), network(values))
+    network.module.train()
+    assert not torch.equal(network(values)[0], network(values)[0])
 
 
 def test_a_window_sees_its_nearest() -> None:
