@@ -90,6 +90,7 @@ STRICTER: dict[str, dict[str | None, str]] = {
     "r2": {"prediction": "one number has no variance"},
     "random_flip": {"axis": "axis 0 numbers the examples, and each is turned by itself"},
     "resize": {None: "a size would make the factor idle"},
+    "rope": {"x": "PyTorch has no such function; ours turns pairs"},
     "scatter_add": {
         "index": "PyTorch takes a scalar for a vector of one",
         "values": "values and index belong to each other; PyTorch leaves out what is beyond the index",
