@@ -1,0 +1,2 @@
+train specs/attack.dl -o runs/attack -q
+call runs/attack atack
