@@ -15,6 +15,7 @@ from dlc.compiler.types import (
     agree,
     product,
     require_axes,
+    require_filled,
     require_int,
     require_positive,
     require_weight_type,
@@ -82,6 +83,7 @@ class Bilinear(Op):
         for name, operand in (("x", x), ("y", y)):
             require_weight_type(name, operand)
             require_axes(name, operand, 1)
+            require_filled(name, operand, [operand.rank - 1])
         require_positive("out", self.out)
         if x.rank != y.rank or not all(map(agree, x.shape[:-1], y.shape[:-1])):
             raise ShapeError(

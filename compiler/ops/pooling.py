@@ -93,6 +93,15 @@ class AvgPool(Pool):
 
     def infer(self, x: Tensor) -> Tensor:
         require_image("x", x)
+        kernel = per_axis("kernel", self.kernel, x)
+        for axis, (size, window) in enumerate(zip(x.shape[2:], kernel, strict=True), start=2):
+            if x.rank == 5 and size.less(window):  # PyTorch leaves the padding of volumes out of account here
+                raise ShapeError(
+                    "kernel",
+                    f"the window is larger than the volume: {window} against {size}, along axis {axis}",
+                    against="x",
+                    sizes=(size,),
+                )
         return self._slide(x, (1,) * (x.rank - 2))
 
     def torch(self, t: TorchContext, x: Code) -> Code:

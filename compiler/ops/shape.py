@@ -230,7 +230,7 @@ class Expand(Op):
         return x.reshaped(result)
 
     def torch(self, t: TorchContext, x: Code) -> Code:
-        return t.method(x, "expand", *self.shape)
+        return t.method(x, "expand", *self.shape) if self.shape else t.method(x, "expand", ())
 
     def onnx(self, g: OnnxContext, x: OnnxValue) -> OnnxValue:
         return g.op("Expand", x, g.sizes(g.outputs[0].shape))

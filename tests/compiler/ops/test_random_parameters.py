@@ -88,7 +88,12 @@ STRICTER: dict[str, dict[str | None, str]] = {
     "pixel_shuffle": {"x": "images are [N, C, H, W]; PyTorch takes more axes before"},
     "positions": {"places": "a list of no positions"},
     "r2": {"prediction": "one number has no variance"},
-    "random_flip": {"axis": "axis 0 numbers the examples, and each is turned by itself"},
+    "random_crop": {"x": "examples and channels stand before what is cut"},
+    "random_flip": {
+        "axis": "axis 0 numbers the examples, and each is turned by itself",
+        "x": "axis 0 numbers the examples, and each is turned by itself",
+    },
+    "random_shift": {"x": "examples and channels stand before what is moved"},
     "resize": {None: "a size would make the factor idle"},
     "rope": {"x": "PyTorch has no such function; ours turns pairs"},
     "scatter_add": {
@@ -190,10 +195,17 @@ def arrays(call: Drawn, seed: int) -> list[torch.Tensor | None] | None:
             if int(type.below) < 1 or 0 in shape:
                 return None
             values = np.full(shape, int(type.below) - 1)
+        elif len(call.inputs) > 1 and nothing_to_point_at(call):
+            return None
         else:
             values = np.zeros(shape) + call.positive
         found.append(torch.tensor(values, dtype=DTYPES[type.dtype]))
     return found
+
+
+def nothing_to_point_at(call: Drawn) -> bool:
+    """Whether an axis is empty, so that no position along it is right, and none can be known to be wrong."""
+    return any(size == 0 for type in call.inputs if isinstance(type, Tensor) for size in type.shape)
 
 
 def run(op: Op, call: Drawn, given: list[torch.Tensor | None], outputs: tuple[Tensor, ...]) -> tuple[torch.Tensor, ...]:
