@@ -31,14 +31,14 @@ class Value:
     name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ModelRef:
     """A whole model as an operand: the vector of its weights. `path` is the module's, seen from the graph."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Call:
     """The application of a block's graph.
 
@@ -50,12 +50,12 @@ class Call:
     graph: Graph
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ReadWeight:
     """A weight as a value: `embed.weight`, or the name of a `weight` statement. `Node.module` is its path."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Loop:
     """A loop at run time, with one set of weights for all turns.
 
@@ -83,26 +83,26 @@ class Loop:
         return Dim.maximum((distance + abs(self.step) - 1) // abs(self.step), Dim.of(0))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Assign:
     """`net.W := value`: the node's module is the weight's path, or a model's, whose value is the vector of its learned
     weights; its input is the new value; it has no result."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ReadModel:
     """The learned weights of a whole model as one vector, in the order of PyTorch's `parameters()`: a block's own
     before those of its parts. `Node.module` is the model's path."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Functional:
     """A `Call` with the learned weights of a vector, which is the last input, in place of the module's own."""
 
     graph: Graph
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Gradient:
     """`grad(loss, x)`: the inputs are a scalar and the tensor that it is differentiated by; gives a tensor like it."""
 
@@ -139,7 +139,7 @@ class Node:
 # --- who owns weights -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class OpModule:
     """An operation with weights, and the types that its sizes were fixed by."""
 
@@ -148,21 +148,21 @@ class OpModule:
     weights: Mapping[str, Weight]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BlockModule:
     """An instance of a block, with the weights of that block's graph."""
 
     graph: Graph
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ListModule:
     """Several instances under one name, numbered from 0. One that owns no weights is none."""
 
     items: tuple[Module | None, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class WeightModule:
     """A `weight` or `constant` statement."""
 
@@ -208,7 +208,7 @@ def find_module(modules: Mapping[str, Module], path: str) -> Module:
 # --- the graph --------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Check:
     """A `require` on run-time dimensions, tested when the model is called: `left` `relation` `right`."""
 

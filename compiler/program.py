@@ -11,7 +11,7 @@ from dlc.compiler.types import Tensor
 from dlc.grammar.source import Source, Span
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Model:
     """A `model` declaration, elaborated for itself: inputs as declared, dimensions symbolic where they are open."""
 
@@ -23,7 +23,7 @@ class Model:
 # --- data -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SourceCall:
     """`sklearn("digits")`: the kind of source and its arguments, each with the place where it stands."""
 
@@ -33,7 +33,7 @@ class SourceCall:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Schema:
     """What a source offers: the type of each column for ONE example, and, where it is known, how many there are.
 
@@ -45,7 +45,7 @@ class Schema:
     vocabulary: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Field:
     """One field of an example: its declared type, and the graph that computes it from the columns of one example.
 
@@ -60,7 +60,7 @@ class Field:
     statistics: tuple[Statistic, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Statistic:
     """What `standardize` fits: the mean and the standard deviation, over the training part, of what the graph gives
     for each example. They are saved with a run."""
@@ -69,7 +69,7 @@ class Statistic:
     graph: Graph
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DataSpec:
     """A `data` declaration. `split` maps each part to its share, in order, the shares' sum being 1."""
 
@@ -84,7 +84,7 @@ class DataSpec:
 # --- training ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Minimize:
     """A gradient step on `value`, upwards where `sign` is -1.
 
@@ -98,7 +98,7 @@ class Minimize:
     using: Optimizer | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Report:
     """A metric, averaged over what it is measured on."""
 
@@ -110,7 +110,7 @@ class Report:
 Effect = Minimize | Report
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Step:
     """What one step does to one batch: a graph over the data's fields, and effects, each after `position` nodes."""
 
@@ -122,7 +122,7 @@ class Step:
         return tuple(effect for _, effect in self.effects if isinstance(effect, Report))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Procedure:
     """A named block of a `train` declaration, such as `sample(n = 16):`, for the values its parameters have now.
 
@@ -134,7 +134,7 @@ class Procedure:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TrainSpec:
     """A `train` declaration: instances by name, settings, the step, and what replaces it where nothing is updated.
 
@@ -159,7 +159,7 @@ class TrainSpec:
         return "" if len(self.instances) == 1 else f"{instance}."
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Program:
     """A whole checked spec. `sources` are the file itself and what it imports."""
 

@@ -26,7 +26,7 @@ class Poisoned(Refusal):
     """Raised on meeting something that is already known to be wrong: one mistake is told once."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Poison:
     """Stands for a value that could not be made."""
 
@@ -34,7 +34,7 @@ class Poison:
 POISON = Poison()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Origin:
     """Where a size was introduced, and what there is to say about it in a report."""
 
@@ -42,7 +42,7 @@ class Origin:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Record:
     """`(train=0.8, valid=0.2)`"""
 
@@ -50,7 +50,7 @@ class Record:
     spans: Mapping[str, Span] = field(compare=False)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class DataParts:
     """What the name of a data block stands for in the steps that learn from it: its parts, each a tensor that is an
     input of the step from its first use on."""
@@ -59,7 +59,7 @@ class DataParts:
     parts: Mapping[str, Callable[[], Value]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Arg:
     """An argument that has been evaluated: its name, if it was given one, its value and its place."""
 
@@ -96,7 +96,7 @@ class TrainDef:
 Callee = type[Op] | BlockDef
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Recipe:
     """A layer: an operation or a block with some of its arguments. Each application makes fresh weights."""
 
@@ -109,7 +109,7 @@ class Recipe:
         return self.callee.name
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Composition:
     """Layers made into one: in a row (`chain`, or `repeat` for one and the same), side by side (`branch`), or around
     a skip (`residual`)."""
@@ -119,7 +119,7 @@ class Composition:
     kind: str = "chain"
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False)
 class Instance:
     """A layer bound to a name: one set of weights, however often it is applied.
 
@@ -136,7 +136,7 @@ class Instance:
     fixed_at: Span | None = None
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False)
 class Part:
     """A part of an instance, reached by name: `net.layers[0]`, which can be applied or looked into."""
 
