@@ -21,8 +21,10 @@ from dlc.compiler.elaborate.values import (
     BlockDef,
     Composition,
     Instance,
+    Multiple,
     Part,
     Poisoned,
+    Refined,
     describe,
     freeze,
 )
@@ -68,12 +70,12 @@ class Compilation:
                 try:
                     graph = self._make(block, None, statics, depth=0, span=block.tree.name.span)
                     break
-                except _Refined as refined:
+                except Refined as refined:
                     self.sink = Sink()
-                    self._sizes[refined.whole.name] = refined.size
-                    shares[refined.whole] = refined.size
-                    first = checks.get(refined.whole, refined.check)  # its message and place
-                    checks[refined.whole] = replace(refined.check, message=first.message, span=first.span)
+                    for fact in refined.facts:
+                        self._sizes[fact.whole.name] = shares[fact.whole] = fact.size
+                        first = checks.get(fact.whole, fact.check)  # its message and place
+                        checks[fact.whole] = replace(fact.check, message=first.message, span=first.span)
         except Refusal as refusal:
             self.sink.extend(refusal.diagnostics)
             return None
@@ -117,7 +119,7 @@ class Compilation:
             return
         part = Dim.of_symbol(Symbol(whole.name, whole=whole, share=total))
         check = Check(Dim.of_symbol(whole) % total, "==", Dim.of(0), message, span)
-        raise _Refined(whole, part * total, check)
+        raise Refined(Multiple(whole, part * total, check))
 
     def _make(
         self,
@@ -185,7 +187,7 @@ class Compilation:
             self._open.add(key)
             try:
                 self._graphs[key] = self._make(block, tensors, statics, depth=depth, span=span)
-            except _Refined:
+            except Refined:
                 del self._graphs[key]
                 raise
             finally:
@@ -305,16 +307,6 @@ def _plain_defaults(tree: ast.Block) -> dict[str, Any]:
             else:
                 defaults[parameter.name.id] = freeze(value)
     return defaults
-
-
-class _Refined(Exception):
-    """A dimension turned out to be a multiple of a number: `size` is that multiple of its share."""
-
-    def __init__(self, whole: Symbol, size: Dim, check: Check) -> None:
-        super().__init__(whole.name)
-        self.whole = whole
-        self.size = size
-        self.check = check
 
 
 def _linear(size: Dim) -> tuple[Symbol | None, int]:

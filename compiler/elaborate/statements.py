@@ -14,7 +14,9 @@ from dlc.compiler.elaborate.values import (
     POISON,
     Composition,
     Instance,
+    Multiple,
     Recipe,
+    Refined,
     describe,
     is_sequence,
 )
@@ -247,8 +249,14 @@ def _require(frame: Frame, statement: ast.Require) -> None:
         if not isinstance(given, str):
             raise Refusal(StaticType(f"a reason is a string, and this is {describe(given)}", statement.message.span))
         message = given
+    facts: list[Multiple] = []
     for tree in _conjuncts(statement.condition):
-        _require_one(frame, tree, message)
+        try:
+            _require_one(frame, tree, message)
+        except Refined as refined:
+            facts += refined.facts
+    if facts:
+        raise Refined(*facts)
 
 
 def _conjuncts(tree: ast.Expr) -> list[ast.Expr]:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
-from dlc.compiler.dim import Dim
-from dlc.compiler.graph import ModelRef, Module, Value
+from dlc.compiler.dim import Dim, Symbol
+from dlc.compiler.graph import Check, ModelRef, Module, Value
 from dlc.compiler.op import Op
 from dlc.grammar import ast
 from dlc.grammar.diagnostics import Refusal
@@ -24,6 +24,23 @@ if TYPE_CHECKING:
 
 class Poisoned(Refusal):
     """Raised on meeting something that is already known to be wrong: one mistake is told once."""
+
+
+@dataclass(frozen=True)
+class Multiple:
+    """A dimension that must be a multiple of a number: `size` is that multiple of its share."""
+
+    whole: Symbol
+    size: Dim
+    check: Check
+
+
+class Refined(Exception):
+    """Raised where a spec turns out to know more of its dimensions; elaboration starts anew with that."""
+
+    def __init__(self, *facts: Multiple) -> None:
+        super().__init__(", ".join(fact.whole.name for fact in facts))
+        self.facts = facts
 
 
 @dataclass(frozen=True)
