@@ -28,6 +28,9 @@ def count(graph: Graph) -> int:
     ("spec", "name", "overrides", "expected"),
     [
         ("vision/resnet18", "ResNet18", {}, 11_689_512),
+        ("vision/resnet50", "ResNet50", {}, 25_557_032),
+        ("vision/resnet50", "ResNet50", {"blocks": [3, 4, 23, 3]}, 44_549_160),
+        ("vision/resnet50", "ResNet50", {"blocks": [3, 8, 36, 3]}, 60_192_808),
         ("sequence/gpt2", "GPT2", {}, 124_439_808),
         ("sequence/gpt2", "GPT2", {"width": 1024, "depth": 24, "heads": 16}, 354_823_168),
         ("sequence/gpt2", "GPT2", {"width": 1280, "depth": 36, "heads": 20}, 774_030_080),
