@@ -1,8 +1,8 @@
-"""Frozen records of checked values: what is annotated in a class is a field, checked by pydantic.
+"""Frozen records of checked values: what is annotated in a class is a field, checked by pydantic's engine.
 
-pydantic's validator is built once for each annotation, when a value of it is first checked. There are hundreds of
-operations with a dozen kinds of parameters between them, and a spec uses a few: building a model for every class
-takes longer than to check the spec.
+A validator is built once for each annotation, when a value of it is first checked. There are hundreds of operations
+with a dozen kinds of parameters between them, and a spec uses a few: building a model for every class takes longer
+than to check the spec.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, ClassVar, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, get_args, get_origin, get_type_hints
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic_core import ValidationError
 
-_CONFIG = ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+from dlc.compiler.validation import validator
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ class Checked:
                 held[name] = field.default
                 continue
             try:
-                held[name] = _adapter(field.annotation).validate_python(values[name])
+                held[name] = validator(field.annotation).validate_python(values[name])
             except ValidationError as error:
                 problems[name] = error.errors(include_url=False)
         if unknown := values.keys() - fields.keys():
@@ -82,7 +81,7 @@ class Checked:
     def fields(cls) -> Mapping[str, Parameter]:
         """The fields in the order in which they are written, those of base classes first."""
         return {
-            name: _parameter(hint, getattr(cls, name, ...))
+            name: _field(hint, getattr(cls, name, ...))
             for name, hint in get_type_hints(cls, include_extras=True).items()
             if get_origin(hint) is not ClassVar
         }
@@ -106,15 +105,6 @@ class Checked:
         return f"{type(self).__name__}({inner})"
 
 
-def _parameter(annotation: Any, default: Any) -> Parameter:
-    """A field from its annotation and what it is set to in the class: nothing, a default, or `Field(…)` with bounds."""
-    if not isinstance(default, FieldInfo):
-        return Parameter(annotation, default is ..., None if default is ... else default)
-    bounded = Annotated[annotation, *default.metadata] if default.metadata else annotation
-    required = default.is_required()
-    return Parameter(bounded, required, None if required else default.get_default(call_default_factory=True))
-
-
-@cache
-def _adapter(annotation: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(annotation, config=_CONFIG)
+def _field(annotation: Any, default: Any) -> Parameter:
+    """A field from its annotation and what it is set to in the class, if anything."""
+    return Parameter(annotation, default is ..., None if default is ... else default)

@@ -7,12 +7,11 @@ axis 1 what goes in, the rest is the receptive field.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, ClassVar
-
-from pydantic import Field
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from dlc.compiler.checked import Checked
 from dlc.compiler.dim import Dim
+from dlc.compiler.validation import Bounds
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,7 +97,7 @@ class Normal(Init, name="normal"):
     """The normal distribution."""
 
     mean: float = 0.0
-    std: float = Field(default=1.0, ge=0)
+    std: Annotated[float, Bounds(ge=0)] = 1.0
 
     def torch(self, tensor: str) -> str:
         return f"nn.init.normal_({tensor}, {self.mean!r}, {self.std!r})"
@@ -110,7 +109,7 @@ class Normal(Init, name="normal"):
 class TruncatedNormal(Init, name="truncated_normal"):
     """The normal distribution around 0, drawn again where it lies more than 2 standard deviations out."""
 
-    std: float = Field(default=1.0, gt=0)
+    std: Annotated[float, Bounds(gt=0)] = 1.0
 
     def torch(self, tensor: str) -> str:
         return f"nn.init.trunc_normal_({tensor}, std={self.std!r}, a={-2 * self.std!r}, b={2 * self.std!r})"
@@ -141,7 +140,7 @@ class XavierUniform(Init, name="xavier_uniform"):
     """Glorot and Bengio, 2010: uniform, keeps the variance of activations and gradients alike."""
 
     least_rank: ClassVar[int] = 2
-    gain: float = Field(default=1.0, gt=0)
+    gain: Annotated[float, Bounds(gt=0)] = 1.0
 
     def torch(self, tensor: str) -> str:
         return f"nn.init.xavier_uniform_({tensor}{_gain(self.gain)})"
@@ -155,7 +154,7 @@ class XavierNormal(Init, name="xavier_normal"):
     """Glorot and Bengio, 2010: normal, keeps the variance of activations and gradients alike."""
 
     least_rank: ClassVar[int] = 2
-    gain: float = Field(default=1.0, gt=0)
+    gain: Annotated[float, Bounds(gt=0)] = 1.0
 
     def torch(self, tensor: str) -> str:
         return f"nn.init.xavier_normal_({tensor}{_gain(self.gain)})"
@@ -168,7 +167,7 @@ class KaimingUniform(Init, name="kaiming_uniform"):
     """He et al., 2015: uniform, keeps the variance of activations through ReLU (`gain` is the square root of 2)."""
 
     least_rank: ClassVar[int] = 2
-    gain: float = Field(default=math.sqrt(2), gt=0, le=math.sqrt(2))
+    gain: Annotated[float, Bounds(gt=0, le=math.sqrt(2))] = math.sqrt(2)
 
     def torch(self, tensor: str) -> str:
         return f"nn.init.kaiming_uniform_({tensor}, {_slope(self.gain)})"
@@ -182,7 +181,7 @@ class KaimingNormal(Init, name="kaiming_normal"):
     """He et al., 2015: normal, keeps the variance of activations through ReLU (`gain` is the square root of 2)."""
 
     least_rank: ClassVar[int] = 2
-    gain: float = Field(default=math.sqrt(2), gt=0, le=math.sqrt(2))
+    gain: Annotated[float, Bounds(gt=0, le=math.sqrt(2))] = math.sqrt(2)
 
     def torch(self, tensor: str) -> str:
         return f"nn.init.kaiming_normal_({tensor}, {_slope(self.gain)})"
@@ -195,7 +194,7 @@ class Orthogonal(Init, name="orthogonal"):
     """Saxe et al., 2013: a random matrix whose rows, or columns where there are fewer, are orthonormal."""
 
     least_rank: ClassVar[int] = 2
-    gain: float = Field(default=1.0, gt=0)
+    gain: Annotated[float, Bounds(gt=0)] = 1.0
 
     def torch(self, tensor: str) -> str:
         return f"nn.init.orthogonal_({tensor}{_gain(self.gain)})"

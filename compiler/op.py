@@ -1,7 +1,7 @@
 """What an operation is: one class with its documentation, parameters, shape rule, both lowerings and examples.
 
 An operation is registered under its name in the language by being defined. Its tensor parameters are those of
-`infer`, its static parameters are the pydantic fields of the class, and its docstring is what users read.
+`infer`, its static parameters are the fields of the class, and its docstring is what users read.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeGuard, cast
 
-from pydantic import BeforeValidator, Field
-
 from dlc.compiler.checked import Checked
 from dlc.compiler.dim import Dim
 from dlc.compiler.init import Init
 from dlc.compiler.types import DType, Operand, Tensor
+from dlc.compiler.validation import Before, Bounds, Described
 
 if TYPE_CHECKING:
     from dlc.compiler.onnx.context import OnnxContext, OnnxValue
@@ -63,24 +62,22 @@ def _as_pairs(value: Any) -> Any:
 
 
 # The vocabulary of static parameters. Sizes may be symbolic; counts and strides may not.
-Size = Annotated[Dim, BeforeValidator(_as_dim)]
-Int = Annotated[int, BeforeValidator(_as_int)]
-Positive = Annotated[int, BeforeValidator(_as_int), Field(gt=0)]
-NonNegative = Annotated[int, BeforeValidator(_as_int), Field(ge=0)]
-Float = Annotated[float, BeforeValidator(_as_float)]
-PositiveFloat = Annotated[float, BeforeValidator(_as_float), Field(gt=0)]
-Probability = Annotated[float, BeforeValidator(_as_float), Field(ge=0, le=1)]
-Sizes = Annotated[tuple[Size, ...], BeforeValidator(_as_tuple)]
-Ints = Annotated[tuple[Int, ...], BeforeValidator(_as_tuple)]
-Named = Annotated[tuple[tuple[str, Size], ...], BeforeValidator(_as_pairs)]
+Size = Annotated[Dim, Before(_as_dim)]
+Int = Annotated[int, Before(_as_int)]
+Positive = Annotated[int, Before(_as_int), Bounds(gt=0)]
+NonNegative = Annotated[int, Before(_as_int), Bounds(ge=0)]
+Float = Annotated[float, Before(_as_float)]
+PositiveFloat = Annotated[float, Before(_as_float), Bounds(gt=0)]
+Probability = Annotated[float, Before(_as_float), Bounds(ge=0, le=1)]
+Sizes = Annotated[tuple[Size, ...], Before(_as_tuple)]
+Ints = Annotated[tuple[Int, ...], Before(_as_tuple)]
+Named = Annotated[tuple[tuple[str, Size], ...], Before(_as_pairs)]
 # One number for all spatial axes of an image, or one for each.
-Extents = Annotated[
-    int | tuple[int, ...], BeforeValidator(_as_extents(1)), Field(description="int > 0, or a list of one for each axis")
-]
+Extents = Annotated[int | tuple[int, ...], Before(_as_extents(1)), Described("int > 0, or a list of one for each axis")]
 Margins = Annotated[
     int | tuple[int, ...],
-    BeforeValidator(_as_extents(0)),
-    Field(description="int >= 0, or a list of one for each axis"),
+    Before(_as_extents(0)),
+    Described("int >= 0, or a list of one for each axis"),
 ]
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
-
 from dlc.compiler.choice import Choice
 from dlc.compiler.op import Float, Positive, PositiveFloat
+from dlc.compiler.validation import Bounds
 
-Share = Annotated[Float, Field(ge=0, lt=1)]
-Decay = Annotated[Float, Field(ge=0)]
+Share = Annotated[Float, Bounds(ge=0, lt=1)]
+Decay = Annotated[Float, Bounds(ge=0)]
 
 
 class Optimizer(Choice):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
-
 from dlc.compiler.choice import Choice
 from dlc.compiler.op import Float, NonNegative, Positive, PositiveFloat, Probability
+from dlc.compiler.validation import Bounds
 
-Factor = Annotated[Float, Field(gt=0, lt=1)]
+Factor = Annotated[Float, Bounds(gt=0, lt=1)]
 
 
 class Schedule(Choice):
@@ -78,4 +77,4 @@ class Plateau(Schedule, name="plateau"):
     patience: NonNegative = 10
     on: str = "valid loss"
     better: Literal["less", "more"] = "less"
-    least: Annotated[Float, Field(ge=0)] = 0.0
+    least: Annotated[Float, Bounds(ge=0)] = 0.0

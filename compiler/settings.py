@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
-
 from dlc.compiler.checked import Checked
 from dlc.compiler.choice import Choice
 from dlc.compiler.op import Float, NonNegative, Positive, PositiveFloat
 from dlc.compiler.optimizers import AdamW, Optimizer, Share
 from dlc.compiler.schedules import ConstantRate, Schedule
+from dlc.compiler.validation import Before, Bounds
 
 
 def _as_share(value: Any) -> Any:
@@ -35,7 +34,7 @@ class EMA(Average, name="ema"):
 class SWA(Average, name="swa"):
     """The mean of the weights after each update, from a share `start` of the training on. Izmailov and others, 2018."""
 
-    start: Annotated[float, BeforeValidator(_as_share)] = 0.75
+    start: Annotated[float, Before(_as_share)] = 0.75
 
 
 class StopEarly(Checked):
@@ -48,7 +47,7 @@ class StopEarly(Checked):
     patience: Positive
     on: str = "valid loss"
     better: Literal["less", "more"] = "less"
-    least: Annotated[Float, Field(ge=0)] = 0.0
+    least: Annotated[Float, Bounds(ge=0)] = 0.0
 
 
 class CheckpointInterval(Checked):
@@ -79,12 +78,12 @@ class Settings(Checked):
     update, of the mean gradient over their examples.
     """
 
-    batch: Annotated[Literal["all"] | Positive, BeforeValidator(_all_or_count)] = 32
+    batch: Annotated[Literal["all"] | Positive, Before(_all_or_count)] = 32
     epochs: Positive | None = None
     steps: Positive | None = None
-    optimizer: Optimizer = Field(default_factory=AdamW)
-    rates: tuple[tuple[str, Annotated[Float, Field(ge=0)]], ...] = ()
-    schedule: Schedule = Field(default_factory=ConstantRate)
+    optimizer: Optimizer = AdamW()
+    rates: tuple[tuple[str, Annotated[Float, Bounds(ge=0)]], ...] = ()
+    schedule: Schedule = ConstantRate()
     clip_norm: PositiveFloat | None = None
     clip_value: PositiveFloat | None = None
     accumulate: Positive = 1
@@ -93,7 +92,7 @@ class Settings(Checked):
     shuffle: bool = True
     seed: NonNegative = 0
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    checkpoint: CheckpointInterval = Field(default_factory=CheckpointInterval)
+    checkpoint: CheckpointInterval = CheckpointInterval()
     bucket: bool = False
     plan: str = "plain"
 

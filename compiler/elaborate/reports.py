@@ -189,13 +189,13 @@ def _due(problem: Mapping[str, Any]) -> str:
     context: Mapping[str, Any] = problem.get("ctx", {})
     match problem["type"]:
         case "greater_than":
-            return f"greater than {context['gt']}"
+            return f"greater than {context['gt']:g}"
         case "greater_than_equal":
-            return f"at least {context['ge']}"
+            return f"at least {context['ge']:g}"
         case "less_than":
-            return f"less than {context['lt']}"
+            return f"less than {context['lt']:g}"
         case "less_than_equal":
-            return f"at most {context['le']}"
+            return f"at most {context['le']:g}"
         case "int_type" | "int_from_float" | "int_parsing":
             return "a whole number known at compile time"
         case "is_instance_of":

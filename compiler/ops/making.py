@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator
-
 from dlc.compiler.dim import Dim
 from dlc.compiler.op import Example, Float, Int, Op, Size, Sizes
 from dlc.compiler.torch.context import Code, TorchContext
 from dlc.compiler.types import DType, ShapeError, Tensor, require_rank
+from dlc.compiler.validation import Before
 
 if TYPE_CHECKING:
     from dlc.compiler.onnx.context import OnnxContext, OnnxValue
@@ -19,7 +18,7 @@ def _as_number(value: Any) -> Any:
     return Dim.of(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-Number = Annotated[Dim | float | bool, BeforeValidator(_as_number)]
+Number = Annotated[Dim | float | bool, Before(_as_number)]
 
 
 class Filled(Op, abstract=True):

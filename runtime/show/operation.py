@@ -142,8 +142,6 @@ def _bounds(metadata: Sequence[Any]) -> Iterator[str]:
             bound = getattr(constraint, name, None)
             if bound is not None:
                 yield f"{sign} {bound}"
-        for nested in getattr(constraint, "metadata", ()):
-            yield from _bounds((nested,))
 
 
 def weights_of(op: type[Op]) -> Iterator[tuple[str, str]]:
