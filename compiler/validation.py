@@ -1,7 +1,7 @@
 """What may stand in a field, from its annotation: a validator of pydantic-core, the engine of pydantic.
 
 The types are those of static parameters: numbers, strings, literals, tuples, unions, and objects of a class. Numbers
-are strict (a bool is no int, an int no float), and infinities and what is no number are refused.
+are strict (a bool is no int, a float no int), and infinities and what is no number are refused.
 """
 
 from __future__ import annotations
