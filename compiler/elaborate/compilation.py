@@ -13,8 +13,9 @@ from dlc.compiler.elaborate.borrowing import Borrowing, holds_instance
 from dlc.compiler.elaborate.frame import Frame, model_ref
 from dlc.compiler.elaborate.loader import Loader
 from dlc.compiler.elaborate.overrides import Overrides
-from dlc.compiler.elaborate.parameters import Parameters, Passed, bind_results
+from dlc.compiler.elaborate.parameters import Parameters, Passed
 from dlc.compiler.elaborate.repeating import apply_repeated
+from dlc.compiler.elaborate.results import bind_results
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.values import (
     Arg,

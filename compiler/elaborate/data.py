@@ -9,8 +9,8 @@ from typing import Any
 from dlc.compiler.dim import Dim
 from dlc.compiler.elaborate import evaluation, static
 from dlc.compiler.elaborate.compilation import Compilation
+from dlc.compiler.elaborate.dimensions import element_type, names_in, promise, size
 from dlc.compiler.elaborate.frame import Frame
-from dlc.compiler.elaborate.parameters import element_type, names_in, promise, size
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.values import Record, describe, is_sequence
 from dlc.compiler.errors import BadData, DuplicateArgument, FieldType, NotBuilt, UnknownName

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from dlc.compiler.dim import Dim
-from dlc.compiler.elaborate.parameters import names_in
+from dlc.compiler.elaborate.dimensions import names_in
 from dlc.compiler.elaborate.values import Arg
 from dlc.compiler.errors import StaticType, UnknownOverride
 from dlc.grammar import ast

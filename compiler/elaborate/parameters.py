@@ -1,4 +1,4 @@
-"""A block's parameters and results: dimensions bound to what is passed in, static values checked, results matched."""
+"""A block's parameters: dimensions bound to what is passed in, static values checked."""
 
 from __future__ import annotations
 
@@ -8,29 +8,20 @@ from typing import Any
 
 from dlc.compiler.dim import Dim
 from dlc.compiler.elaborate import reports
+from dlc.compiler.elaborate.dimensions import DTYPES, element_type, names_in, promise, size
 from dlc.compiler.elaborate.evaluation import evaluate
 from dlc.compiler.elaborate.frame import Frame
 from dlc.compiler.elaborate.values import Arg, Origin, describe, is_layer, is_sequence
-from dlc.compiler.errors import ArgumentType, BadDeclaration, DuplicateName, ResultType, StaticType, WrongCount
+from dlc.compiler.errors import ArgumentType, BadDeclaration, StaticType
 from dlc.compiler.graph import Value
 from dlc.compiler.op import operations
-from dlc.compiler.types import DType, Tensor
+from dlc.compiler.types import Tensor
 from dlc.grammar import ast
 from dlc.grammar.diagnostics import Diagnostic, Label, Refusal
 from dlc.grammar.source import Span
 from dlc.grammar.suggest import nearest
 
-DTYPES = {dtype.value: dtype for dtype in DType}
 _KINDS = {"int": Dim, "float": (float, Dim), "bool": bool, "string": str, "list": list, "tuple": tuple}
-
-
-def element_type(tree: ast.TypeExpr) -> DType:
-    """The element type that a tensor type names."""
-    if tree.name.id in DTYPES:
-        return DTYPES[tree.name.id]
-    near = nearest(tree.name.id, DTYPES)
-    help = f"did you mean `{near}`?" if near else "there are " + ", ".join(DTYPES)
-    raise Refusal(BadDeclaration(f"there is no element type `{tree.name.id}`", tree.name.span, help=help))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +84,7 @@ class Parameters:
             self._frame.scope.bind(name, evaluate(self._frame, _default(parameter)), parameter.name.span)
             return
         if passed.type.dtype is not dtype:
-            help = f'convert it: cast({_short(passed.span, name)}, "{dtype.value}")'
+            help = f'convert it: cast({reports.in_short(passed.span, name)}, "{dtype.value}")'
             raise Refusal(self._misfit(parameter, passed, f"its elements are {passed.type.dtype.value}", (), help))
         self._match(parameter, tree.dims, passed)
         self._input(parameter, passed.type)
@@ -124,16 +115,16 @@ class Parameters:
         if at is not None:
             extra = len(shape) - (len(dims) - 1)
             if extra < 0:
-                raise Refusal(self._misfit(parameter, passed, f"it has {_axes(len(shape))}", ()))
+                raise Refusal(self._misfit(parameter, passed, f"it has {reports.axes(len(shape))}", ()))
             leading = shape[at : at + extra]
             if self._frame.leading is not None and self._frame.leading != leading:
                 raise Refusal(self._misfit(parameter, passed, "its leading dimensions differ", leading))
             self._frame.leading = leading
             dims, shape = [*dims[:at], *dims[at + 1 :]], (*shape[:at], *shape[at + extra :])
         if len(dims) != len(shape):
-            raise Refusal(self._misfit(parameter, passed, f"it has {_axes(len(shape))}", ()))
-        for dim, size in zip(dims, shape, strict=True):
-            self._match_size(parameter, passed, dim, size)
+            raise Refusal(self._misfit(parameter, passed, f"it has {reports.axes(len(shape))}", ()))
+        for dim, actual in zip(dims, shape, strict=True):
+            self._match_size(parameter, passed, dim, actual)
 
     def _match_size(self, parameter: ast.Parameter, passed: Passed, dim: ast.Expr, size: Dim) -> None:
         free = self._free(dim)
@@ -145,7 +136,7 @@ class Parameters:
             return
         due = self._size(dim)
         if due != size:
-            label = f"{size} where {_told(dim, due)} is due"
+            label = f"{size} where {reports.told(dim, due)} is due"
             raise Refusal(self._misfit(parameter, passed, label, (size, due)))
 
     def _solve(
@@ -303,11 +294,6 @@ def _without_value(parameter: ast.Parameter) -> BadDeclaration:
     )
 
 
-def _short(span: Span | None, otherwise: str) -> str:
-    """An argument as the spec has it, where it is short."""
-    return span.text if span is not None and len(span.text) < 40 and "->" not in span.text else otherwise
-
-
 def _is_kind(value: object, kind: str) -> bool:
     return isinstance(value, _KINDS[kind])
 
@@ -316,138 +302,6 @@ def _article(kind: str) -> str:
     return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
 
 
-def _axes(count: int) -> str:
-    return "no axes" if count == 0 else "1 axis" if count == 1 else f"{count} axes"
-
-
-def _told(dim: ast.Expr, due: Dim) -> str:
-    text = dim.span.text
-    return text if text == str(due) else f"{text} = {due}"
-
-
 def _default(parameter: ast.Parameter) -> ast.Expr:
     assert parameter.default is not None
     return parameter.default
-
-
-def names_in(tree: ast.Expr) -> list[ast.Name]:
-    """The names in a dimension, in the order of the text."""
-    match tree:
-        case ast.Name():
-            return [tree]
-        case ast.Binary():
-            return names_in(tree.left) + names_in(tree.right)
-        case ast.Unary():
-            return names_in(tree.operand)
-        case ast.Index():
-            return names_in(tree.value)
-        case ast.Call():
-            return [name for argument in tree.arguments for name in names_in(argument.value)]
-        case _:
-            return []
-
-
-def size(frame: Frame, dim: ast.Expr) -> Dim:
-    """A dimension's value: a size is a whole number and not negative."""
-    value = evaluate(frame, dim)
-    if not isinstance(value, Dim):
-        raise Refusal(StaticType(f"a dimension is a whole number, and this is {describe(value)}", dim.span))
-    if value.constant is not None and value.constant < 0:
-        raise Refusal(StaticType(f"a dimension cannot be negative, and this is {value}", dim.span))
-    return value if value.origin is not None else value.at(Origin(dim.span, f"{value} is due here"))
-
-
-def promise(frame: Frame, tree: ast.TypeExpr) -> Dim | None:
-    """The range that a type promises, `int[N] < vocab`."""
-    if tree.below is None:
-        return None
-    if not element_type(tree).is_int:
-        raise Refusal(BadDeclaration("only ints have a range", tree.span, label=f"{tree.name.id} has none"))
-    return size(frame, tree.below)
-
-
-# --- results ----------------------------------------------------------------------------------------------------
-
-
-def bind_results(frame: Frame, tree: ast.Block, values: Sequence[Value], spans: Sequence[Span], span: Span) -> None:
-    """Checks what a block returns against its head, binds what the head leaves open, and sets the graph's outputs."""
-    graph = frame.graph
-    graph.outputs = tuple(values)
-    results = tree.results
-    if results is None:
-        names = ["output"] if len(values) == 1 else [f"output_{place + 1}" for place in range(len(values))]
-        graph.output_names = tuple(names)
-        return
-    if len(results) != len(values):
-        raise Refusal(
-            WrongCount(
-                f"`{tree.name.id}` declares {_results(len(results))}, and returns {len(values)}",
-                span,
-                labels=(Label(results[0].span.to(results[-1].span), "declared here"),),
-            )
-        )
-    graph.output_names = tuple(result.name.id if result.name else "output" for result in results)
-    for result in results:
-        if tree.kind == "model" and result.name and result.name.id in graph.inputs:
-            labels = (Label(graph.inputs[result.name.id].span, "the input"),)
-            message = f"a result of `{tree.name.id}` has the name of an input, `{result.name.id}`"
-            raise Refusal(DuplicateName(message, result.name.span, labels=labels, help="name it after what it is"))
-    for result, value, place in zip(results, values, spans, strict=True):
-        _check_result(frame, tree, result, value, place)
-
-
-_FLATTEN = "flatten makes one axis of all but the first; mean(axes=[2, 3]) averages over an image"
-
-
-def _results(count: int) -> str:
-    return "1 result" if count == 1 else f"{count} results"
-
-
-def _check_result(frame: Frame, tree: ast.Block, result: ast.Result, value: Value, place: Span) -> None:
-    declared = result.type
-    what = f"`{result.name.id}`" if result.name else "the result"
-
-    def misfit(label: str, sizes: tuple[Dim, ...] = (), help: str | None = None) -> Refusal:
-        return Refusal(
-            ResultType(
-                f"{what} of `{tree.name.id}` is declared as {declared.span.text}, and this is {value.type}",
-                place,
-                label=label,
-                labels=(
-                    Label(declared.span, "declared here"),
-                    *reports.origins(sizes, apart_from=place, outside=declared.span),
-                ),
-                help=help,
-            )
-        )
-
-    dtype = element_type(declared)
-    if declared.dims is None:
-        raise Refusal(
-            BadDeclaration("a result is a tensor, so its type has brackets", declared.span, help=f"{dtype.value}[…]")
-        )
-    if value.type.dtype is not dtype:
-        raise misfit(
-            f"its elements are {value.type.dtype.value}",
-            help=f'convert it: cast({_short(place, "x")}, "{dtype.value}")',
-        )
-    shape = list(value.type.shape)
-    dims = list(declared.dims)
-    at = next((index for index, dim in enumerate(dims) if isinstance(dim, ast.EllipsisLiteral)), None)
-    if at is not None:
-        leading = list(frame.leading or ())
-        if shape[at : at + len(leading)] != leading:
-            raise misfit("its leading dimensions differ")
-        del shape[at : at + len(leading)]
-        del dims[at]
-    if len(shape) != len(dims):
-        image = value.type.rank > 2 and len(dims) == 2
-        raise misfit(f"it has {_axes(value.type.rank)}", help=_FLATTEN if image else None)
-    for dim, actual in zip(dims, shape, strict=True):
-        if isinstance(dim, ast.Name) and dim.id not in frame.scope:
-            frame.scope.bind(dim.id, actual, dim.span)
-            frame.graph.statics.setdefault(dim.id, actual)
-            continue
-        due = size(frame, dim)
-        if due != actual:
-            raise misfit(f"{actual} where {_told(dim, due)} is due", (actual, due))

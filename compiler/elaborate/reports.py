@@ -13,6 +13,7 @@ from dlc.compiler.errors import BadParameter, ElementType, ShapeMismatch
 from dlc.compiler.graph import Value
 from dlc.compiler.op import Op
 from dlc.compiler.types import ShapeError, TypeMismatch
+from dlc.grammar import ast
 from dlc.grammar.diagnostics import Diagnostic, Label
 from dlc.grammar.source import Span
 
@@ -157,6 +158,22 @@ def _aligned(notes: list[str]) -> list[str]:
     """Notes of the form `name: type` with the types one under the other."""
     width = max((note.index(":") for note in notes), default=0)
     return [f"{note[: note.index(':') + 1]:<{width + 1}}{note[note.index(':') + 1 :]}" for note in notes]
+
+
+def in_short(span: Span | None, otherwise: str) -> str:
+    """An argument as the spec has it, where it is short."""
+    return span.text if span is not None and len(span.text) < 40 and "->" not in span.text else otherwise
+
+
+def axes(count: int) -> str:
+    """So many axes, in words."""
+    return "no axes" if count == 0 else "1 axis" if count == 1 else f"{count} axes"
+
+
+def told(dim: ast.Expr, due: Dim) -> str:
+    """A size as the spec has it, and what it is."""
+    text = dim.span.text
+    return text if text == str(due) else f"{text} = {due}"
 
 
 def refused(

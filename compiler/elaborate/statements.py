@@ -7,8 +7,8 @@ from typing import Any
 
 from dlc.compiler.dim import Dim, DimOverflow
 from dlc.compiler.elaborate import binding, effects, evaluation, expressions, loops, mending, reports, static
+from dlc.compiler.elaborate.dimensions import element_type, names_in, promise, size
 from dlc.compiler.elaborate.frame import Frame, Slot
-from dlc.compiler.elaborate.parameters import element_type, names_in, promise, size
 from dlc.compiler.elaborate.starts import start
 from dlc.compiler.elaborate.values import (
     POISON,

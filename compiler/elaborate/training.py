@@ -9,7 +9,8 @@ from dlc.compiler.dim import Dim
 from dlc.compiler.elaborate import binding, reach, reports, statements
 from dlc.compiler.elaborate.compilation import Compilation
 from dlc.compiler.elaborate.frame import Frame, Slot
-from dlc.compiler.elaborate.parameters import Parameters, bind_results
+from dlc.compiler.elaborate.parameters import Parameters
+from dlc.compiler.elaborate.results import bind_results
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.settings import settings_of
 from dlc.compiler.elaborate.values import BlockDef, DataParts, Instance, Origin, Recipe
