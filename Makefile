@@ -1,10 +1,13 @@
-# make setup | demo | test | lint
+# make setup | demo | test | lint | zoo | peers | bench
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+PEERS := .venv-peers/bin
 RUN := runs/digits
+FAMILY ?=
+BENCH ?= $(basename $(notdir $(wildcard bench/export.py bench/infer.py bench/recurrent.py bench/train.py)))
 
-.PHONY: setup demo test lint
+.PHONY: setup demo test lint zoo peers bench
 
 setup: .venv/.ready
 	$(BIN)/python -m compileall -q dlc grammar compiler runtime specs
@@ -28,3 +31,20 @@ lint: setup
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
+
+# Trains every model and writes specs/README.md; FAMILY=recurrent for a part.
+zoo: setup
+	$(BIN)/python -m zoo $(FAMILY)
+
+# What the tests do not need: the models and tools that dlc is compared with.
+.venv-peers/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-peers
+	$(PEERS)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[data,dev,peers]'
+	touch $@
+
+peers: .venv-peers/.ready
+	$(PEERS)/pytest peers
+
+# Timings against others, one script a question; BENCH=infer for one of them.
+bench: .venv-peers/.ready
+	for question in $(BENCH); do $(PEERS)/python -m bench.$$question || exit 1; done

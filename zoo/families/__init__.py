@@ -1,0 +1,1 @@
+"""A module a family: what its specs must show."""

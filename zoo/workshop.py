@@ -1,0 +1,137 @@
+"""A spec at work: its trainings, what they measure and compute, and their exports."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from click.testing import CliRunner
+
+import dlc
+from dlc.runtime.cli.group import commands
+from dlc.runtime.measure import measure_run
+from dlc.runtime.procedures import call, choose_procedure, ports
+from dlc.runtime.train.run import Run, weights_of_run
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import nn
+
+    Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run that is finished, and the seconds that it took."""
+
+    run: Run
+    seconds: float
+
+    def measure(self, part: str) -> dict[str, float]:
+        """What the step minimises and reports, over a part of the data."""
+        return measure_run(self.run, part)
+
+    def weights(self, instance: str | None = None) -> Mapping[str, Array]:
+        """The weights of an instance, or of the only one, by their paths."""
+        return weights_of_run(self.run, instance or next(iter(self.run.spec.instances)))
+
+    def call(self, procedure: str, *, seed: int = 0, **given: Any) -> dict[str, Array]:
+        """The results of a procedure: arrays for its tensor parameters, other values for its static ones."""
+        tensors = ports(self.run.spec.procedures[procedure])
+        statics = {name: str(value) for name, value in given.items() if name not in tensors}
+        arrays = {name: value for name, value in given.items() if name in tensors}
+        return call(choose_procedure(self.run, procedure, statics), arrays, seed=seed)
+
+    def history(self) -> list[dict[str, Any]]:
+        """The lines of the run's `metrics.jsonl`, one an epoch."""
+        return self.run.metrics()
+
+    def fields(self, part: str) -> dict[str, torch.Tensor]:
+        """The data's fields over a part of it, as the step sees them."""
+        from dlc.runtime.train.data import read_data
+
+        return dict(read_data(self.run, self.run.spec).parts[part])
+
+    def module(self, instance: str | None = None) -> nn.Module:
+        """An instance as the emitted PyTorch module, with its weights, in evaluation mode."""
+        from dlc.compiler.torch.emit import emit_graph
+        from dlc.compiler.torch.names import identifier
+        from dlc.runtime.emitted import load_module
+        from dlc.runtime.trained import trained_model
+
+        import torch  # isort: skip
+
+        graph = trained_model(self.run, instance).model.graph
+        made: nn.Module = getattr(load_module(graph.name, emit_graph(graph)), identifier(graph.name))()
+        weights = {path: torch.as_tensor(array) for path, array in self.weights(instance).items()}
+        made.load_state_dict(weights, strict=False)
+        return made.eval()
+
+
+@dataclass(frozen=True)
+class Export:
+    """An export of a model or a procedure: how far it lies from PyTorch, or why there is none."""
+
+    name: str
+    difference: float | None
+    refused: str | None = None
+
+
+class Workshop:
+    """Where a spec is trained. folder: for its runs."""
+
+    def __init__(self, spec: Path, folder: Path) -> None:
+        self.spec = spec
+        self.folder = folder
+        self.trainings: list[Trained] = []
+
+    def train(self, name: str | None = None, /, *, epochs: int | None = None, **overrides: Any) -> Trained:
+        """Trains a `train` block, or the only one, from its beginning.
+
+        overrides: as `dlc.train` takes them, such as width=64; a dotted one by `**{"settings.seed": 1}`.
+        """
+        output = self.folder / f"{len(self.trainings)}-{name or self.spec.stem}"
+        begun = time.perf_counter()
+        dlc.train(self.spec, name, output=output, epochs=epochs, **overrides)
+        trained = Trained(Run.open(output), time.perf_counter() - begun)
+        self.trainings.append(trained)
+        return trained
+
+    def load(self, **overrides: Any) -> dlc.Spec:
+        """The spec, checked."""
+        return dlc.load(self.spec, **overrides)
+
+    @property
+    def seconds(self) -> float:
+        """What all trainings took."""
+        return sum(trained.seconds for trained in self.trainings)
+
+    def exports(self) -> Iterator[Export]:
+        """Exports every model and procedure of every `train` block that was trained, each once, and compares them."""
+        done: set[tuple[str, str]] = set()
+        for trained in self.trainings:
+            spec = trained.run.spec
+            models = [("--model", instance) for instance in spec.instances if instance in _models(trained)]
+            for option, name in [*models, *(("--procedure", name) for name in spec.procedures)]:
+                if (spec.name, name) not in done:
+                    done.add((spec.name, name))
+                    yield _export(trained.run.folder, option, name)
+
+
+def _models(trained: Trained) -> set[str]:
+    """The instances that are of a model; those of a bare block or operation are no networks by themselves."""
+    declared = trained.run.program.models
+    return {instance for instance, model in trained.run.spec.models.items() if model in declared}
+
+
+def _export(run: Path, option: str, name: str) -> Export:
+    told = CliRunner().invoke(commands, ["export", str(run), option, name, "-o", str(run / f"{name}.onnx"), "--json"])
+    if told.exit_code:
+        return Export(name, None, (told.stderr or str(told.exception)).strip().splitlines()[0])
+    compared = json.loads(told.stdout)["compared"]
+    return Export(name, max((row["relative"] for row in compared), default=0.0))
