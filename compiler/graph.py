@@ -229,6 +229,7 @@ class Graph:
     static integers within the block, parameters and dimensions alike, for readable code.
     checks: what must hold of sizes when the graph is run. shares: dimensions that are required to be multiples of a
     number, and so stand in the types as that multiple of a share; `checks` speak of them as a whole.
+    noise: the inputs that stand for random draws, see `passes.noise`, with what they follow: "normal" or "uniform".
     """
 
     name: str
@@ -242,6 +243,7 @@ class Graph:
     statics: dict[str, Dim] = field(default_factory=dict[str, Dim])
     checks: list[Check] = field(default_factory=list[Check])
     shares: dict[Symbol, Dim] = field(default_factory=dict[Symbol, Dim])
+    noise: dict[str, str] = field(default_factory=dict[str, str])
     doc: str = ""
 
     def add(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from dlc.compiler.dim import Dim
 from dlc.compiler.op import Example, Extents, Float, Int, Margins, Op, PositiveFloat, Probability
+from dlc.compiler.ops.drawing import Distribution, Drawing, Noise
 from dlc.compiler.ops.windows import per_axis, require_image
 from dlc.compiler.torch.context import Code, TorchContext
 from dlc.compiler.types import (
@@ -26,11 +27,14 @@ if TYPE_CHECKING:
     from dlc.compiler.onnx.context import OnnxContext, OnnxValue
 
 _WINDOW = '''\
-def random_window(x, sizes, pads):
-    """A window of these sizes out of each example, at a random place, with zeros around the example."""
+def random_window(x, draw, sizes, pads):
+    """A window of these sizes out of each example, at a place that is drawn, with zeros around the example."""
     x = F.pad(x, [pad for pad in reversed(pads) for _ in range(2)])
     for axis, size in enumerate(sizes, start=2):
-        start = torch.randint(x.shape[axis] - size + 1, (len(x), 1), device=x.device)
+        room = x.shape[axis] - size
+        if room < 0:
+            raise ValueError(f"a window of {size} is larger than an image of {x.shape[axis]}")
+        start = (draw[:, axis - 2, None] * (room + 1)).long().clamp(max=room)
         place = start + torch.arange(size, device=x.device)
         x = torch.take_along_dim(x, place.reshape(len(x), *[1] * (axis - 1), size, *[1] * (x.ndim - axis - 1)), axis)
     return x'''
@@ -47,10 +51,10 @@ def mix_up(x, target, alpha):
     other = torch.randperm(len(x), device=x.device)
     return share * x + (1 - share) * x[other], share * target + (1 - share) * target[other]'''
 _ERASE = '''\
-def random_erase(x, p, low, high, ratio, value):
+def random_erase(x, draws, p, low, high, ratio, value):
     """Sets a box in each image, with probability p, to a value."""
     height, width = x.shape[2:]
-    hit, area, shape, top, left = torch.rand(5, len(x), 1, 1, 1, device=x.device)
+    hit, area, shape, top, left = draws
     area = (low + (high - low) * area) * height * width
     shape = ratio ** (2 * shape - 1)
     tall = (area * shape).sqrt().round().clamp(max=height)
@@ -72,10 +76,15 @@ def cut_mix(x, target, alpha):
     return x, share * target + (1 - share) * target[other]'''
 
 
-class Augmentation(Op, abstract=True):
-    """A change of images [N, C, …] that is drawn anew for each of them, in training and in evaluation alike."""
+class Augmentation(Drawing, abstract=True):
+    """A change of images [N, C, …] that is drawn anew for each of them, in training and in evaluation alike.
 
-    random: ClassVar[bool] = True
+    What is drawn has PyTorch's default precision, however few bits the images have.
+    """
+
+    def torch(self, t: TorchContext, x: Code) -> Code:
+        draw = t.factory("torch.rand", *self.noise(t.inputs[0]).type.shape, dtype=None)
+        return self.torch_of(t, draw, x)
 
 
 class RandomCrop(Augmentation):
@@ -106,15 +115,18 @@ class RandomCrop(Augmentation):
                 )
         return x.reshaped((*x.shape[:2], *sizes))
 
-    def torch(self, t: TorchContext, x: Code) -> Code:
+    def noise(self, x: Tensor) -> Noise:
+        return _uniform(x.shape[0], Dim.of(x.rank - 2))
+
+    def torch_of(self, t: TorchContext, noise: Code, x: Code) -> Code:
         type: Tensor = t.inputs[0]
         sizes = per_axis("size", self.size, type)
-        return t.call(t.defining(_WINDOW), x, sizes, per_axis("pad", self.pad, type))
+        return t.call(t.defining(_WINDOW), x, noise, sizes, per_axis("pad", self.pad, type))
 
-    def onnx(self, g: OnnxContext, x: OnnxValue) -> OnnxValue:
+    def onnx_of(self, g: OnnxContext, noise: OnnxValue, x: OnnxValue) -> OnnxValue:
         type: Tensor = g.inputs[0]
         sizes = [Dim.of(size) for size in per_axis("size", self.size, type)]
-        return _window(g, x, sizes, per_axis("pad", self.pad, type))
+        return _window(g, x, noise, sizes, per_axis("pad", self.pad, type))
 
 
 class RandomShift(Augmentation):
@@ -128,13 +140,16 @@ class RandomShift(Augmentation):
         per_axis("by", self.by, x)
         return x
 
-    def torch(self, t: TorchContext, x: Code) -> Code:
-        type: Tensor = t.inputs[0]
-        return t.call(t.defining(_WINDOW), x, type.shape[2:], per_axis("by", self.by, type))
+    def noise(self, x: Tensor) -> Noise:
+        return _uniform(x.shape[0], Dim.of(x.rank - 2))
 
-    def onnx(self, g: OnnxContext, x: OnnxValue) -> OnnxValue:
+    def torch_of(self, t: TorchContext, noise: Code, x: Code) -> Code:
+        type: Tensor = t.inputs[0]
+        return t.call(t.defining(_WINDOW), x, noise, type.shape[2:], per_axis("by", self.by, type))
+
+    def onnx_of(self, g: OnnxContext, noise: OnnxValue, x: OnnxValue) -> OnnxValue:
         type: Tensor = g.inputs[0]
-        return _window(g, x, type.shape[2:], per_axis("by", self.by, type))
+        return _window(g, x, noise, type.shape[2:], per_axis("by", self.by, type))
 
 
 class RandomFlip(Augmentation):
@@ -150,17 +165,16 @@ class RandomFlip(Augmentation):
             raise ShapeError("axis", "axis 0 numbers the examples, and each is turned by itself", label=str(x))
         return x
 
-    def torch(self, t: TorchContext, x: Code) -> Code:
-        type: Tensor = t.inputs[0]
-        draw = t.factory("torch.rand", type.shape[0], *[1] * (type.rank - 1), dtype=None)
-        turned = t.method(x, "flip", self.axis)
-        return t.call("torch.where", t.binary("<", draw, t.literal(self.p)), turned, x)
+    def noise(self, x: Tensor) -> Noise:
+        return _uniform(x.shape[0], *[Dim.of(1)] * (x.rank - 1))
 
-    def onnx(self, g: OnnxContext, x: OnnxValue) -> OnnxValue:
-        type: Tensor = g.inputs[0]
+    def torch_of(self, t: TorchContext, noise: Code, x: Code) -> Code:
+        turned = t.method(x, "flip", self.axis)
+        return t.call("torch.where", t.binary("<", noise, t.literal(self.p)), turned, x)
+
+    def onnx_of(self, g: OnnxContext, noise: OnnxValue, x: OnnxValue) -> OnnxValue:
         start, stop, axis, step = (g.ints([value]) for value in (-1, -(2**31), self.axis, -1))
-        draw = _uniform(g, (type.shape[0], *[Dim.of(1)] * (type.rank - 1)))
-        chosen = g.op("Less", draw, g.constant(self.p, DType.FLOAT))
+        chosen = g.op("Less", noise, g.constant(self.p, DType.FLOAT))
         return g.op("Where", chosen, g.op("Slice", x, start, stop, axis, step), x)
 
 
@@ -185,23 +199,28 @@ class RandomErase(Augmentation):
             raise ShapeError("low", f"low is {self.low}, above high, {self.high}", against="high")
         return x
 
-    def torch(self, t: TorchContext, x: Code) -> Code:
-        t.defining(_BOX)
-        return t.call(t.defining(_ERASE), x, self.p, self.low, self.high, self.ratio, self.value)
+    def noise(self, x: Tensor) -> Noise:
+        return _uniform(Dim.of(5), x.shape[0], *[Dim.of(1)] * 3)
 
-    def onnx(self, g: OnnxContext, x: OnnxValue) -> OnnxValue:
-        batch, _, *sizes = g.inputs[0].shape
-        one = g.constant(1.0, DType.FLOAT)
+    def torch_of(self, t: TorchContext, noise: Code, x: Code) -> Code:
+        t.defining(_BOX)
+        return t.call(t.defining(_ERASE), x, noise, self.p, self.low, self.high, self.ratio, self.value)
+
+    def onnx_of(self, g: OnnxContext, noise: OnnxValue, x: OnnxValue) -> OnnxValue:
+        sizes = g.inputs[0].shape[2:]
+        one, low = g.constant(1.0, DType.FLOAT), g.constant(self.low, DType.FLOAT)
         height, width = (g.cast(g.size(size), DType.FLOAT) for size in sizes)
-        each = (batch, *[Dim.of(1)] * 3)
-        area = g.op("Mul", g.op("Mul", _uniform(g, each, self.low, self.high), height), width)
-        shape = g.op("Pow", g.constant(self.ratio, DType.FLOAT), _uniform(g, each, -1.0, 1.0))
-        inside = g.op("Less", _uniform(g, each), g.constant(self.p, DType.FLOAT))
-        sides = (g.op("Mul", area, shape), height, -2), (g.op("Div", area, shape), width, -1)
-        for (square, most, axis), size in zip(sides, sizes, strict=True):
+        hit, area, shape, top, left = (g.op("Gather", noise, g.constant(row, DType.INT), axis=0) for row in range(5))
+        area = g.op("Add", low, g.op("Mul", g.constant(self.high - self.low, DType.FLOAT), area))
+        area = g.op("Mul", g.op("Mul", area, height), width)
+        shape = g.op("Sub", g.op("Mul", g.constant(2.0, DType.FLOAT), shape), one)
+        shape = g.op("Pow", g.constant(self.ratio, DType.FLOAT), shape)
+        inside = g.op("Less", hit, g.constant(self.p, DType.FLOAT))
+        sides = (g.op("Mul", area, shape), height, top, -2), (g.op("Div", area, shape), width, left, -1)
+        for (square, most, draw, axis), size in zip(sides, sizes, strict=True):
             side = g.op("Min", g.op("Round", g.op("Sqrt", square)), most)
             room = g.op("Add", g.op("Sub", most, side), one)
-            start = g.op("Floor", g.op("Mul", _uniform(g, each), room))
+            start = g.op("Floor", g.op("Mul", draw, room))
             place = g.cast(g.op("Range", g.constant(0, DType.INT), g.size(size), g.constant(1, DType.INT)), DType.FLOAT)
             place = g.op("Unsqueeze", place, g.ints([1])) if axis == -2 else place
             within = g.op("And", g.op("GreaterOrEqual", place, start), g.op("Less", place, g.op("Add", start, side)))
@@ -209,12 +228,13 @@ class RandomErase(Augmentation):
         return g.op("Where", inside, g.constant(self.value, g.inputs[0].dtype), x)
 
 
-class Mixing(Augmentation, abstract=True):
+class Mixing(Op, abstract=True):
     """Examples mixed with others of their batch, and their targets, probabilities of classes, alike.
 
     One share is drawn for a batch from the beta distribution with both parameters `alpha`.
     """
 
+    random: ClassVar[bool] = True
     source: ClassVar[tuple[str, ...]]
     no_onnx = "ONNX has no operator that draws from a beta distribution"
 
@@ -280,21 +300,20 @@ class Cutmix(Mixing):
         return super().infer(x, target)
 
 
-def _uniform(g: OnnxContext, shape: Sequence[Dim], low: float = 0.0, high: float = 1.0) -> OnnxValue:
-    blank = g.op("Expand", g.constant(0.0, DType.FLOAT), g.sizes(shape))
-    return g.op("RandomUniformLike", blank, low=low, high=high)
+def _uniform(*shape: Dim) -> Noise:
+    return Noise(Tensor(DType.FLOAT, shape), Distribution.UNIFORM)
 
 
-def _window(g: OnnxContext, x: OnnxValue, sizes: Sequence[Dim], pads: Sequence[int]) -> OnnxValue:
+def _window(g: OnnxContext, x: OnnxValue, noise: OnnxValue, sizes: Sequence[Dim], pads: Sequence[int]) -> OnnxValue:
     type: Tensor = g.inputs[0]
     if any(pads):
         x = g.op("Pad", x, g.ints([0, 0, *pads] * 2))
     shape = [*type.shape[:2], *(size + 2 * pad for size, pad in zip(type.shape[2:], pads, strict=True))]
     for axis, size in enumerate(sizes, start=2):
-        room = g.size(shape[axis] - size + 1)
-        each = [type.shape[0], *[Dim.of(1)] * (type.rank - 1)]
-        draw = g.op("Floor", g.op("Mul", _uniform(g, each), g.cast(room, DType.FLOAT)))
-        start = g.op("Min", g.cast(draw, DType.INT), g.op("Sub", room, g.constant(1, DType.INT)))
+        room = shape[axis] - size
+        draw = g.op("Mul", g.op("Gather", noise, g.ints([axis - 2]), axis=1), g.cast(g.size(room + 1), DType.FLOAT))
+        start = g.op("Min", g.cast(draw, DType.INT), g.size(room))
+        start = g.op("Unsqueeze", start, g.ints(list(range(2, type.rank))))
         steps = g.op("Range", g.constant(0, DType.INT), g.size(size), g.constant(1, DType.INT))
         after = type.rank - axis - 1
         steps = g.op("Unsqueeze", steps, g.ints(list(range(1, after + 1)))) if after else steps

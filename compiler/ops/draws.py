@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from dlc.compiler.dim import Dim
-from dlc.compiler.op import Example, Float, Op, Probability, Size, Sizes
-from dlc.compiler.ops.making import require_sizes, sizes_of
+from dlc.compiler.op import Example, Float, Probability, Size, Sizes
+from dlc.compiler.ops.drawing import Distribution, Drawing, Noise
+from dlc.compiler.ops.making import require_sizes
 from dlc.compiler.torch.context import Code, TorchContext
 from dlc.compiler.types import (
     DType,
@@ -23,12 +23,20 @@ if TYPE_CHECKING:
     from dlc.compiler.onnx.context import OnnxContext, OnnxValue
 
 
-class Draw(Op, abstract=True):
+_PICK = '''\
+def pick_index(weights, noise):
+    """For each number from 0 to below 1 the index that lies there, where each takes up as much as its weight."""
+    total = weights.cumsum(-1)
+    end = total[..., -1:].contiguous()
+    place = torch.searchsorted(total, noise * end, right=True)
+    return place.minimum(torch.searchsorted(total, end))'''
+
+
+class Draw(Drawing, abstract=True):
     """A tensor of independent draws."""
 
     shape: Sizes = ()
     variadic = "shape"
-    random: ClassVar[bool] = True
 
 
 class Normal(Draw):
@@ -43,11 +51,14 @@ class Normal(Draw):
         require_std(self.std)
         return Tensor(DType.FLOAT, self.shape)
 
-    def torch(self, t: TorchContext) -> Code:
-        return _scaled(t, t.factory("torch.randn", *sizes_of(self.shape)), self.std, self.mean)
+    def noise(self) -> Noise:
+        return Noise(Tensor(DType.FLOAT, self.shape), Distribution.NORMAL)
 
-    def onnx(self, g: OnnxContext) -> OnnxValue:
-        return g.op("RandomNormalLike", _blank(g, self.shape), mean=self.mean, scale=self.std)
+    def torch_of(self, t: TorchContext, noise: Code) -> Code:
+        return _scaled(t, noise, self.std, self.mean)
+
+    def onnx_of(self, g: OnnxContext, noise: OnnxValue) -> OnnxValue:
+        return _scaled_in_onnx(g, noise, self.std, self.mean)
 
 
 class Uniform(Draw):
@@ -66,19 +77,21 @@ class Uniform(Draw):
         require_interval(self.low, self.high)
         return Tensor(DType.FLOAT, self.shape)
 
-    def torch(self, t: TorchContext) -> Code:
-        return _scaled(t, t.factory("torch.rand", *sizes_of(self.shape)), self.high - self.low, self.low)
+    def noise(self) -> Noise:
+        return Noise(Tensor(DType.FLOAT, self.shape), Distribution.UNIFORM)
 
-    def onnx(self, g: OnnxContext) -> OnnxValue:
-        return g.op("RandomUniformLike", _blank(g, self.shape), low=self.low, high=self.high)
+    def torch_of(self, t: TorchContext, noise: Code) -> Code:
+        return _scaled(t, noise, self.high - self.low, self.low)
+
+    def onnx_of(self, g: OnnxContext, noise: OnnxValue) -> OnnxValue:
+        return _scaled_in_onnx(g, noise, self.high - self.low, self.low)
 
 
-class NormalLike(Op):
+class NormalLike(Drawing):
     """Draws from the normal distribution in the shape of x."""
 
     mean: Float = 0.0
     std: Float = 1.0
-    random: ClassVar[bool] = True
     examples = (Example("N T", gives="N T"), Example("N", mean=1.0, std=0.5, gives="N"))
 
     def infer(self, x: Tensor) -> Tensor:
@@ -86,19 +99,27 @@ class NormalLike(Op):
         require_std(self.std)
         return x
 
+    def noise(self, x: Tensor) -> Noise:
+        return Noise(x, Distribution.NORMAL)
+
     def torch(self, t: TorchContext, x: Code) -> Code:
-        return _scaled(t, t.call("torch.randn_like", x), self.std, self.mean)
+        return self.torch_of(t, t.call("torch.randn_like", x), x)
+
+    def torch_of(self, t: TorchContext, noise: Code, x: Code) -> Code:
+        return _scaled(t, noise, self.std, self.mean)
 
     def onnx(self, g: OnnxContext, x: OnnxValue) -> OnnxValue:
-        return g.op("RandomNormalLike", x, mean=self.mean, scale=self.std)
+        return self.onnx_of(g, g.op("RandomNormalLike", x), x)
+
+    def onnx_of(self, g: OnnxContext, noise: OnnxValue, x: OnnxValue) -> OnnxValue:
+        return _scaled_in_onnx(g, noise, self.std, self.mean)
 
 
-class UniformLike(Op):
+class UniformLike(Drawing):
     """Draws from the uniform distribution between `low` and `high` in the shape of x."""
 
     low: Float = 0.0
     high: Float = 1.0
-    random: ClassVar[bool] = True
     examples = (Example("N T", gives="N T"), Example("N", low=-1.0, high=0.5, gives="N"))
 
     def infer(self, x: Tensor) -> Tensor:
@@ -106,11 +127,20 @@ class UniformLike(Op):
         require_interval(self.low, self.high)
         return x
 
+    def noise(self, x: Tensor) -> Noise:
+        return Noise(x, Distribution.UNIFORM)
+
     def torch(self, t: TorchContext, x: Code) -> Code:
-        return _scaled(t, t.call("torch.rand_like", x), self.high - self.low, self.low)
+        return self.torch_of(t, t.call("torch.rand_like", x), x)
+
+    def torch_of(self, t: TorchContext, noise: Code, x: Code) -> Code:
+        return _scaled(t, noise, self.high - self.low, self.low)
 
     def onnx(self, g: OnnxContext, x: OnnxValue) -> OnnxValue:
-        return g.op("RandomUniformLike", x, low=self.low, high=self.high)
+        return self.onnx_of(g, g.op("RandomUniformLike", x), x)
+
+    def onnx_of(self, g: OnnxContext, noise: OnnxValue, x: OnnxValue) -> OnnxValue:
+        return _scaled_in_onnx(g, noise, self.high - self.low, self.low)
 
 
 class Bernoulli(Draw):
@@ -132,16 +162,24 @@ class Bernoulli(Draw):
             raise ShapeError(name, "the probabilities are a tensor, which says all there is to say", label=f"p is {p}")
         return p
 
+    def noise(self, p: Tensor | None = None) -> Noise:
+        return Noise(Tensor(DType.FLOAT, self.shape) if p is None else p, Distribution.UNIFORM)
+
     def torch(self, t: TorchContext, p: Code | None = None) -> Code:
         if p is None:
             p = t.factory("torch.full", self.shape, self._share())
         return t.call("torch.bernoulli", p)
 
+    def torch_of(self, t: TorchContext, noise: Code, p: Code | None = None) -> Code:
+        below = t.literal(self._share()) if p is None else p
+        return t.method(t.binary("<", noise, below), "to", Code(t.dtype(t.outputs[0].dtype)))
+
     def onnx(self, g: OnnxContext, p: OnnxValue | None = None) -> OnnxValue:
+        return super().onnx(g) if p is None else self.onnx_of(g, g.op("RandomUniformLike", p), p)
+
+    def onnx_of(self, g: OnnxContext, noise: OnnxValue, p: OnnxValue | None = None) -> OnnxValue:
         dtype = g.outputs[0].dtype
-        below = g.constant(self._share(), dtype) if p is None else p
-        draw = g.op("RandomUniformLike", _blank(g, self.shape) if p is None else p)
-        return g.cast(g.op("Less", draw, below), dtype)
+        return g.cast(g.op("Less", noise, g.constant(self._share(), dtype) if p is None else p), dtype)
 
     def _share(self) -> float:
         return 0.5 if self.p is None else self.p
@@ -161,12 +199,17 @@ class Randint(Draw):
     def torch(self, t: TorchContext) -> Code:
         return t.factory("torch.randint", self.below, self.shape, dtype=None)
 
-    def onnx(self, g: OnnxContext) -> OnnxValue:
+    def noise(self) -> Noise:
         # in double precision, so that every int can be drawn
-        draw = g.op("RandomUniformLike", _blank(g, self.shape, DType.FLOAT64), high=1.0)
-        below = g.size(self.below)
-        place = g.op("Cast", g.op("Mul", draw, g.cast(below, DType.FLOAT64)), to=7)
-        return g.op("Min", place, g.op("Sub", below, g.constant(1, DType.INT)))
+        return Noise(Tensor(DType.FLOAT64, self.shape), Distribution.UNIFORM)
+
+    def torch_of(self, t: TorchContext, noise: Code) -> Code:
+        place = t.method(t.binary("*", noise, t.size(self.below)), "long")
+        return t.method(place, "clamp", max=t.size(self.below - 1))
+
+    def onnx_of(self, g: OnnxContext, noise: OnnxValue) -> OnnxValue:
+        place = g.cast(g.op("Mul", noise, g.cast(g.size(self.below), DType.FLOAT64)), DType.INT)
+        return g.op("Min", place, g.size(self.below - 1))
 
 
 class Categorical(Draw):
@@ -203,27 +246,31 @@ class Categorical(Draw):
             return t.method(draws, "squeeze", -1)
         return t.method(draws, "reshape", *(type.shape[:-1] + self.shape))
 
-    def onnx(self, g: OnnxContext, weights: OnnxValue) -> OnnxValue:
+    def noise(self, weights: Tensor) -> Noise:
+        type = Tensor(weights.dtype, (*weights.shape[:-1], product(self.shape)))
+        return Noise(type, Distribution.UNIFORM)
+
+    def torch_of(self, t: TorchContext, noise: Code, weights: Code) -> Code:
+        type: Tensor = t.inputs[0]
+        return t.method(t.call(t.defining(_PICK), weights, noise), "reshape", type.shape[:-1] + self.shape)
+
+    def onnx_of(self, g: OnnxContext, noise: OnnxValue, weights: OnnxValue) -> OnnxValue:
         # by the inverse of the cumulative distribution: ONNX's Multinomial draws a fixed number
         type: Tensor = g.inputs[0]
         total = g.op("CumSum", weights, g.constant(type.rank - 1, DType.INT))
-        end = g.op("ReduceSum", weights, g.ints([-1]), keepdims=1)
-        draw = g.op("RandomUniformLike", _blank(g, (*type.shape[:-1], product(self.shape)), type.dtype))
-        passed = g.op(
-            "GreaterOrEqual",
-            g.op("Unsqueeze", g.op("Mul", draw, end), g.ints([-1])),
-            g.op("Unsqueeze", total, g.ints([-2])),
-        )
+        end = g.op("Gather", total, g.ints([-1]), axis=-1)
+        total, place = g.op("Unsqueeze", total, g.ints([-2])), g.op("Unsqueeze", g.op("Mul", noise, end), g.ints([-1]))
+        passed = g.op("LessOrEqual", total, place)
+        # what follows the last weight that is not 0 is never drawn, however the product is rounded
+        passed = g.op("And", passed, g.op("Less", total, g.op("Unsqueeze", end, g.ints([-2]))))
         place = g.op("ReduceSum", g.cast(passed, DType.INT), g.ints([-1]), keepdims=0)
-        place = g.op("Min", place, g.size(type.shape[-1] - 1))
         return g.op("Reshape", place, g.sizes((*type.shape[:-1], *self.shape)))
 
 
-class Permutation(Op):
+class Permutation(Drawing):
     """The ints below `n` in random order."""
 
     n: Size
-    random: ClassVar[bool] = True
     examples = (Example(n=6, gives="int 6 < 6"),)
 
     def infer(self) -> Tensor:
@@ -233,9 +280,15 @@ class Permutation(Op):
     def torch(self, t: TorchContext) -> Code:
         return t.factory("torch.randperm", self.n, dtype=None)
 
-    def onnx(self, g: OnnxContext) -> OnnxValue:
-        draw = g.op("RandomUniformLike", _blank(g, (self.n,)))
-        return g.multi("TopK", draw, g.sizes((self.n,)), results=2, axis=0)[1]
+    def noise(self) -> Noise:
+        # in double precision, so that no two numbers are alike
+        return Noise(Tensor(DType.FLOAT64, (self.n,)), Distribution.UNIFORM)
+
+    def torch_of(self, t: TorchContext, noise: Code) -> Code:
+        return t.method(noise, "argsort", descending=True, stable=True)
+
+    def onnx_of(self, g: OnnxContext, noise: OnnxValue) -> OnnxValue:
+        return g.multi("TopK", noise, g.sizes((self.n,)), results=2, axis=0)[1]
 
 
 def require_std(std: float) -> None:
@@ -257,6 +310,7 @@ def _scaled(t: TorchContext, draw: Code, scale: float, shift: float) -> Code:
     return t.binary("-" if shift < 0 else "+", draw, t.literal(abs(shift)))
 
 
-def _blank(g: OnnxContext, shape: tuple[Dim, ...], dtype: DType = DType.FLOAT) -> OnnxValue:
-    """A tensor of that shape for random operators to be like, since theirs takes no shape that is computed."""
-    return g.op("Expand", g.constant(0.0, dtype), g.sizes(shape))
+def _scaled_in_onnx(g: OnnxContext, draw: OnnxValue, scale: float, shift: float) -> OnnxValue:
+    dtype = g.outputs[0].dtype
+    draw = draw if scale == 1 else g.op("Mul", draw, g.constant(scale, dtype))
+    return draw if shift == 0 else g.op("Add", draw, g.constant(shift, dtype))

@@ -8,6 +8,7 @@ COMPARISONS = {
     "test_torch_gives_the_declared_types": "types and shapes against PyTorch",
     "test_gradients_agree_with_finite_differences": "gradients against finite differences",
     "test_onnx_agrees_with_torch": "results of onnxruntime against PyTorch",
+    "test_onnx_draws_what_torch_draws": "random operations of both given the same noise",
 }
 
 

@@ -10,6 +10,7 @@ import onnx
 import onnxruntime
 import torch
 
+from dlc.compiler.graph import Graph
 from dlc.compiler.onnx.emit import emit_model
 from dlc.compiler.torch.emit import emit_graph
 
@@ -19,11 +20,11 @@ Array = np.ndarray[Any, Any]
 
 
 class Torch:
-    """The emitted module, drawn from a fixed seed, in evaluation mode."""
+    """The emitted module of a case, or of a graph made of it, drawn from a fixed seed, in evaluation mode."""
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, graph: Graph | None = None) -> None:
         names: dict[str, Any] = {"__name__": "example"}
-        self.source = emit_graph(case.graph())
+        self.source = emit_graph(graph or case.graph())
         exec(compile(self.source, "example.py", "exec"), names)
         torch.manual_seed(0)
         self.module: torch.nn.Module = names["Example"]()
@@ -42,10 +43,10 @@ class Torch:
 
 
 class Onnx:
-    """The emitted model in onnxruntime."""
+    """The emitted model of a case, or of a graph made of it, in onnxruntime."""
 
-    def __init__(self, case: Case, weights: Mapping[str, Array]) -> None:
-        graph = case.graph()
+    def __init__(self, case: Case, weights: Mapping[str, Array], graph: Graph | None = None) -> None:
+        graph = graph or case.graph()
         model = emit_model(graph, weights)
         onnx.checker.check_model(model, full_check=True)
         options = onnxruntime.SessionOptions()

@@ -6,21 +6,27 @@ An operation is tested by having examples; nothing is to be added here for a new
 - the emitted PyTorch, for two bindings of the symbols, gives tensors of that type, shape and range, and its module
   has the weights that `weights` declares;
 - gradients for inputs and weights agree with finite differences in float64 (unless `smooth=False`);
-- the ONNX model, for both bindings, agrees with PyTorch within `tolerance` of the largest magnitude (of random
-  operations only types and shapes are compared).
+- the ONNX model, for both bindings, agrees with PyTorch within `tolerance` of the largest magnitude; of random
+  operations types and shapes, and, where both are given the same noise, what they draw.
 
 Run one operation with `pytest tests/compiler/ops/test_operations.py -k "relu-"`. How to write types: `examples.py`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from dlc.compiler.dim import Symbol
+from dlc.compiler.graph import Graph
 from dlc.compiler.op import operations
+from dlc.compiler.passes import EXPORT, run
+from dlc.compiler.passes.noise import noise_as_inputs
+from dlc.compiler.passes.verify import verify
 
 from .examples import Case, cases, numpy_dtype, shape_of
 from .targets import Onnx, Torch
@@ -127,14 +133,49 @@ def test_onnx_agrees_with_torch(case: Case, second: bool) -> None:
     for result, reference in zip(actual, expected, strict=True):
         assert result.shape == reference.shape
         assert result.dtype == reference.dtype
-        if case.op.random:
-            continue
-        if result.dtype.kind == "f":
-            finite = reference[np.isfinite(reference)]
-            largest = float(np.abs(finite).max(initial=1.0))
-            np.testing.assert_allclose(result, reference, rtol=0, atol=case.example.tolerance * largest)
-        else:
-            np.testing.assert_array_equal(result, reference)
+        if not case.op.random:
+            assert_close(case, result, reference)
+
+
+def assert_close(case: Case, result: np.ndarray[Any, Any], reference: np.ndarray[Any, Any]) -> None:
+    if result.dtype.kind == "f":
+        finite = reference[np.isfinite(reference)]
+        largest = float(np.abs(finite).max(initial=1.0))
+        np.testing.assert_allclose(result, reference, rtol=0, atol=case.example.tolerance * largest)
+    else:
+        np.testing.assert_array_equal(result, reference)
+
+
+@those(lambda case: case.op.random and case.op.no_onnx is None)
+@pytest.mark.parametrize("second", [False, True], ids=["first", "second"])
+def test_onnx_draws_what_torch_draws(case: Case, second: bool) -> None:
+    binding = case.binding(second)
+    graph = noise_as_inputs(run(EXPORT, case.graph()))
+    verify(graph)
+    assert len(graph.noise) == 1
+    network, session = Torch(case, graph), Onnx(case, {}, graph)
+    seen: list[bytes] = []
+    for seed in range(10):
+        arrays = [*case.arrays(binding, seed=1), *noise(graph, binding, seed)]
+        expected = [result.detach().numpy() for result in network(arrays)]
+        for result, reference, type in zip(session(arrays), expected, case.gives, strict=True):
+            assert reference.shape == result.shape == shape_of(type, binding)
+            assert reference.dtype == result.dtype == numpy_dtype(type.dtype)
+            assert_close(case, result, reference)
+            if type.below is not None:
+                assert ((result >= 0) & (result < type.below.evaluate(binding))).all()
+        seen.append(b"".join(each.tobytes() for each in expected))
+    still = all(type.below is not None and type.below == 1 for type in case.gives)
+    assert still or len(set(seen)) > 1  # the noise is what decides
+
+
+def noise(graph: Graph, binding: Mapping[Symbol, int], seed: int) -> list[np.ndarray[Any, Any]]:
+    random = np.random.default_rng(seed)
+    draw = {"normal": random.standard_normal, "uniform": random.random}
+    return [
+        np.asarray(draw[distribution](shape_of(type, binding), numpy_dtype(type.dtype)))
+        for distribution, type in ((draws, graph.inputs[name].type) for name, draws in graph.noise.items())
+    ]
 
 
 @pytest.mark.parametrize("name", sorted(operations()))
