@@ -1,4 +1,4 @@
-"""`python -m zoo [FAMILY | FAMILY/NAME]…`: trains and measures the specs, a process each, and writes specs/README.md."""
+"""`python -m zoo [FAMILY | FAMILY/NAME]…`: trains and measures the specs, and writes specs/README.md."""
 
 from __future__ import annotations
 

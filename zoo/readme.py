@@ -18,7 +18,7 @@ _HEAD = (
     "must show",
     "reached",
     "seconds",
-    "onnxruntime − PyTorch",
+    "onnxruntime against PyTorch",
 )
 _PREFACE = """# Models
 

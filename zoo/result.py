@@ -54,7 +54,7 @@ def measured(row: Row, folder: Path) -> Result:
         reached, held = "; ".join(str(diagnostic.message) for diagnostic in refusal.diagnostics), False
     except Exception:  # a row that fails is told, and the others go on
         reached, held = traceback.format_exc().strip().splitlines()[-1], False
-    exports = list(workshop.exports())
+    exports = [*workshop.exports(), *workshop.untrained()]
     return Result(
         row.key,
         held and not _broken(exports),
@@ -69,7 +69,7 @@ def measured(row: Row, folder: Path) -> Result:
 
 
 def _broken(exports: list[Export]) -> list[Export]:
-    """Exports that failed otherwise than for want of an operator or of gradients in ONNX, which is told, not a fault."""
+    """Exports that failed, but for those that want an operator or gradients in ONNX: they are told as they are."""
     return [export for export in exports if export.refused and not _has_no_onnx(export.refused)]
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zoo.workshop import Workshop
@@ -23,7 +23,10 @@ class MissedError(Exception):
 
 @dataclass(frozen=True)
 class Row:
-    """A spec of a family. `measure` trains it and gives what it reached, in words; it raises MissedError."""
+    """A spec of a family. `measure` trains it and gives what it reached, in words; it raises MissedError.
+
+    small: values of `--set` that make it small enough to be tried in seconds. epochs: those of such a trial.
+    """
 
     family: str
     name: str
@@ -31,6 +34,8 @@ class Row:
     asked: str
     data: str
     measure: Measure
+    small: Mapping[str, Any]
+    epochs: int
 
     @property
     def key(self) -> str:
@@ -44,14 +49,16 @@ class Row:
 _ROWS: dict[str, Row] = {}
 
 
-def row(spec: str, *, what: str, asked: str, data: str) -> Callable[[Measure], Measure]:
-    """Registers a function as the measure of `family/name`."""
+def row(
+    spec: str, *, what: str, asked: str, data: str, small: Mapping[str, Any] | None = None, epochs: int = 2
+) -> Callable[[Measure], Measure]:
+    """Registers a function as the measure of `family/name`. For the rest see `Row`."""
     family, _, name = spec.partition("/")
 
     def register(measure: Measure) -> Measure:
         if spec in _ROWS:
             raise ValueError(f"two rows are called {spec}")
-        _ROWS[spec] = Row(family, name, what, asked, data, measure)
+        _ROWS[spec] = Row(family, name, what, asked, data, measure, dict(small or {}), epochs)
         return measure
 
     return register

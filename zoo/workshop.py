@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from click.testing import CliRunner
 
 import dlc
+from dlc.grammar.diagnostics import Refusal
 from dlc.runtime.cli.group import commands
 from dlc.runtime.measure import measure_run
 from dlc.runtime.procedures import call, choose_procedure, ports
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
     from torch import nn
+
+    from dlc.compiler.program import Model
 
     Array = np.ndarray[Any, Any]
 
@@ -121,6 +124,27 @@ class Workshop:
                 if (spec.name, name) not in done:
                     done.add((spec.name, name))
                     yield _export(trained.run.folder, option, name)
+
+    def untrained(self, **overrides: Any) -> Iterator[Export]:
+        """Exports with fresh weights those models of the spec that no training made an instance of."""
+        trained = {model for trained in self.trainings for model in trained.run.spec.models.values()}
+        for name, model in self.load(**overrides).program.models.items():
+            if name not in trained:
+                yield _fresh(model, self.folder / f"{name}.onnx")
+
+
+def _fresh(model: Model, path: Path) -> Export:
+    from dlc.compiler.onnx.emit import save_model
+    from dlc.compiler.weights import draw_weights
+    from dlc.runtime.build import compute, onnx_model
+    from dlc.runtime.infer.verify import verify
+
+    try:
+        weights = draw_weights(model.graph.weights(), 0, compute)
+        save_model(onnx_model(model, weights), path)
+        return Export(model.name, verify(model, weights, path).worst.relative)
+    except Refusal as refusal:
+        return Export(model.name, None, refusal.diagnostics[0].message)
 
 
 def _models(trained: Trained) -> set[str]:
