@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from dlc.compiler.dim import Dim
 from dlc.compiler.graph import Graph, Loop, Node, Operand, Value
 from dlc.compiler.ops.indexing import Index
 from dlc.compiler.ops.making import Arange
@@ -59,11 +60,25 @@ def write_loop(body: Body, node: Node, loop: Loop) -> None:
         body.bind(name, result)
         body.start_history(name, result)
     for one in collected:
-        axis = min(loop.axis, one.value.type.rank)
-        text = f"torch.stack({one.name}{f', dim={axis}' if axis else ''})"
+        text = _stacked(body, node, loop, one, names)
         name = body.free(identifier(one.result.name or one.name), text)
         body.statements.append(f"{name} = {text}")
         body.bind(name, one.result)
+
+
+def _stacked(body: Body, node: Node, loop: Loop, one: _Collected, names: _Names) -> str:
+    """What was collected as one tensor, which has its shape without turns too: PyTorch stacks no empty list."""
+    type = one.value.type
+    axis = min(loop.axis, type.rank)
+    text = f"torch.stack({one.name}{f', dim={axis}' if axis else ''})"
+    if Dim.of(1).at_most(loop.turns):
+        return text
+    context = body.context()
+    shape = (*type.shape[:axis], Dim.of(0), *type.shape[axis:])
+    place = loop.body.outputs.index(one.value)
+    if place < loop.carried and body.holds(names.carried[place], node.outputs[place]):
+        return f"{text} if {one.name} else {context.method(names.carried[place], 'new_zeros', *shape)}"
+    return f"{text} if {one.name} else {context.factory('torch.zeros', *shape, dtype=type.dtype)}"
 
 
 def _start(body: Body, loop: Loop, firsts: Sequence[Operand], names: _Names) -> None:
@@ -122,6 +137,7 @@ def _range(body: Body, loop: Loop, counts: bool) -> Code:
     ends = [stop] if start == 0 and step == 1 else [start, stop]
     if counts:
         return body.context().call("range", *ends, *([step] if step != 1 else []))
+    ends[-1] = Dim.maximum(stop, start) if step > 0 else Dim.minimum(stop, start)  # PyTorch counts no way back
     return Arange(**dict(zip("ab", ends, strict=False)), step=step).torch(body.context())
 
 

@@ -49,14 +49,15 @@ def test_gru_is_that_of_torch(steps: int) -> None:
 def test_gru_reads_as_its_equations() -> None:
     source = emitted((EXAMPLES / "gru.dl").read_text())
     assert body(source.partition("class Reader")[0]) == (
-        "h = torch.zeros(x.shape[0], 32, dtype=x.dtype, device=x.device)\n"
+        "n = x.shape[0]\n"
+        "h = torch.zeros(n, 32, dtype=x.dtype, device=x.device)\n"
         "hs = []\n"
         "for x_t in x.unbind(1):\n"
         "    u, r = torch.sigmoid(self.gates(torch.cat((x_t, h), dim=1))).chunk(2, dim=1)\n"
         "    c = torch.tanh(self.candidate(torch.cat((x_t, r * h), dim=1)))\n"
         "    h = (1 - u) * h + u * c\n"
         "    hs.append(h)\n"
-        "hs = torch.stack(hs, dim=1)\n"
+        "hs = torch.stack(hs, dim=1) if hs else h.new_zeros(n, 0, 32)\n"
         "return hs, h"
     )
 
@@ -177,6 +178,40 @@ def test_arithmetic_with_an_index_keeps_the_precision() -> None:
     assert module(text).half()(x.half()).dtype is torch.float16
 
 
+def test_what_no_turn_collects_has_its_shape() -> None:
+    text = """
+        model Net(x: float[N, H, W]) -> (a: float[N, H], b: int[N, H], c: float[N, H, W], d: float[N]):
+            s = zeros(N)
+            loop row in x along 1 collecting s as sums, k as places, t as turned:
+                s = sin(s + mean(row, axis=1))
+                t = row * 2
+                k = argmax(row, axis=1)
+            return sums, places, turned, s
+    """
+    made = module(text)
+    for dtype in (torch.float32, torch.float64):
+        results = made(torch.ones(2, 0, 5, dtype=dtype))
+        assert [tuple(each.shape) for each in results] == [(2, 0), (2, 0), (2, 0, 5), (2,)]
+        assert [each.dtype for each in results] == [dtype, torch.int64, dtype, dtype]
+    assert [tuple(each.shape) for each in made(torch.ones(2, 3, 5))] == [(2, 3), (2, 3), (2, 3, 5), (2,)]
+
+
+@pytest.mark.parametrize("ends", ["2, N", "N, 2, -2", "5, 2 * N"])
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 6])
+def test_a_loop_whose_way_leads_back_has_no_turns(ends: str, size: int) -> None:
+    text = f"""
+        model Net(x: float[N]) -> (y: float[N], ts: int[K]):
+            y = x
+            loop t in range({ends}) collecting t as ts:
+                y = y + exp(cast(t, "float"))
+            return y, ts
+    """
+    turns = list(eval(f"range({ends})", {"N": size}))
+    y, ts = module(text)(torch.zeros(size))
+    assert ts.tolist() == turns
+    torch.testing.assert_close(y, torch.full((size,), float(np.exp(turns).sum())))
+
+
 def test_loops_nest() -> None:
     text = net(
         "s = zeros(N)\nloop row in x along 1 collecting s as sums:\n"
@@ -186,7 +221,7 @@ def test_loops_nest() -> None:
     )
     assert (
         "for row in x.unbind(1):\n    for cell in row.unbind(1):\n        s = torch.sin(s + cell)\n"
-        "    sums.append(s)\nsums = torch.stack(sums, dim=1)" in body(emitted(text))
+        "    sums.append(s)\nsums = torch.stack(sums, dim=1) if sums else s.new_zeros(n, 0)" in body(emitted(text))
     )
     x = torch.randn(2, 3, 4)
     s, expected = torch.zeros(2), []

@@ -13,14 +13,15 @@ class GRU(nn.Module):
         self.candidate = nn.Linear(38, 32)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        h = torch.zeros(x.shape[0], 32, dtype=x.dtype, device=x.device)
+        n = x.shape[0]
+        h = torch.zeros(n, 32, dtype=x.dtype, device=x.device)
         hs = []
         for x_t in x.unbind(1):
             u, r = torch.sigmoid(self.gates(torch.cat((x_t, h), dim=1))).chunk(2, dim=1)
             c = torch.tanh(self.candidate(torch.cat((x_t, r * h), dim=1)))
             h = (1 - u) * h + u * c
             hs.append(h)
-        hs = torch.stack(hs, dim=1)
+        hs = torch.stack(hs, dim=1) if hs else h.new_zeros(n, 0, 32)
         return hs, h
 
 

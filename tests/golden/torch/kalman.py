@@ -19,5 +19,5 @@ class Kalman(nn.Module):
             x = x + K @ (y_t - C @ x)
             P = (torch.eye(n, dtype=y.dtype, device=y.device) - K @ C) @ P
             xs.append(x)
-        xs = torch.stack(xs)
+        xs = torch.stack(xs) if xs else x.new_zeros(0, n)
         return xs
