@@ -184,7 +184,8 @@ class RunExists(Diagnostic):
 
 class AnotherSpec(Diagnostic):
     """The run in this folder was started from another spec, or with other values given by `--set`. Its weights and the
-    state of its optimiser belong to that spec, so training cannot go on with this one."""
+    state of its optimiser belong to that spec. With `--force` training goes on with this one, if every weight still has
+    its place and its shape; the run then keeps this one."""
 
     code = "DL8006"
     example = (
@@ -297,3 +298,21 @@ class UnknownProcedure(Diagnostic):
 
     code = "DL8018"
     example = "$ dlc call runs/gan smaple --n 4\n"
+
+
+class AnotherSetup(Diagnostic):
+    """A run is trained by as many processes as it was started with: how a batch is divided among them decides over the
+    last bits of a gradient, and over what each of them draws at random. With `--force` training goes on with another
+    number."""
+
+    code = "DL8019"
+    example = "$ dlc train gpt.dl --devices 4\n$ dlc train gpt.dl --devices 2 --resume\n"
+
+
+class NotResumable(Diagnostic):
+    """`dlc train --verify-resume` trains twice: once without a stop, and once with a process that is killed and another
+    that goes on from its last checkpoint. The two did not end alike. On one machine with one version of PyTorch they
+    should; a kernel without a deterministic form, which PyTorch warns of on an accelerator, is the usual reason."""
+
+    code = "DL8020"
+    example = "$ dlc train digits.dl --verify-resume\n"

@@ -24,6 +24,7 @@ class Stream(IntEnum):
     FIELDS = 1
     SHUFFLE = 2
     EVALUATION = 3
+    NORMALISATION = 4
 
 
 def derive(seed: int, stream: Stream, index: int = 0) -> int:

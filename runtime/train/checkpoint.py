@@ -1,17 +1,19 @@
 """Checkpoints: the state of a training in files that appear together or not at all.
 
 Each is a folder `checkpoints/<number>` of three files: `model.safetensors` (the weights), `state.safetensors` (the
-optimiser, random states) and `state.json` (the position). It is written under another name, seen to the disk and then
-renamed, so that whatever has a number is whole, whenever the process died. The run's own folder shows the files of the
-last one.
+optimiser, random states) and `state.json` (the position); and a fourth that says that they are complete,
+`complete.json`, with a hash of each. It is written under another name, seen to the disk and then renamed, so that
+whatever has a number was whole, whenever the process died; what a disk or a person did to it later, the hashes tell.
+The run's own folder shows the files of the last one.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +23,8 @@ from dlc.runtime.files import sync_folder, write_file
 if TYPE_CHECKING:
     from torch import Tensor
 
-MODEL, STATE, RECORD = "model.safetensors", "state.safetensors", "state.json"
-_WRITING = ".writing"
+MODEL, STATE, RECORD, COMPLETE = "model.safetensors", "state.safetensors", "state.json", "complete.json"
+_WRITING, _DAMAGED = ".writing", ".damaged"
 
 
 class BrokenCheckpointError(Exception):
@@ -60,9 +62,15 @@ class Checkpoints:
         if writing.exists():  # left behind by a process that died
             shutil.rmtree(writing)
         writing.mkdir(parents=True)
-        write_file(writing / MODEL, save(_compact(checkpoint.model)))
-        write_file(writing / STATE, save(_compact(checkpoint.state)))
-        write_file(writing / RECORD, json.dumps(checkpoint.record, indent=1, allow_nan=False).encode())
+        files = {
+            MODEL: save(_compact(checkpoint.model)),
+            STATE: save(_compact(checkpoint.state)),
+            RECORD: json.dumps(checkpoint.record, indent=1, allow_nan=False).encode(),
+        }
+        for name, data in files.items():
+            write_file(writing / name, data)
+        hashes = {name: _hash(data) for name, data in files.items()}
+        write_file(writing / COMPLETE, json.dumps({"sha256": hashes}, indent=1).encode())
         sync_folder(writing)
         place = self._folder / str(numbers[-1] + 1 if numbers else 1)
         os.rename(writing, place)
@@ -71,12 +79,27 @@ class Checkpoints:
         for number in numbers[: len(numbers) + 1 - keep]:
             shutil.rmtree(self._folder / str(number))
 
-    def load(self) -> Checkpoint | None:
-        """The last checkpoint, if there is one. Raises BrokenCheckpointError."""
+    def load(self) -> tuple[Checkpoint | None, list[BrokenCheckpointError]]:
+        """The newest checkpoint that is whole, if there is one, and what is wrong with each newer one."""
+        damaged: list[BrokenCheckpointError] = []
+        for number in reversed(self._numbers()):
+            try:
+                return read_checkpoint(self._folder / str(number)), damaged
+            except BrokenCheckpointError as error:
+                damaged.append(error)
+        return None, damaged
+
+    def put_aside(self, damaged: Sequence[Path]) -> None:
+        """Takes damaged checkpoints out of the count, and shows the last of the others. OSError where that fails."""
+        for folder in damaged:
+            aside = folder.with_suffix(_DAMAGED)
+            if aside.exists():
+                shutil.rmtree(aside)
+            os.rename(folder, aside)
+        sync_folder(self._folder)
         place = self.last()
-        if place is None:
-            return None
-        return Checkpoint(read_tensors(place / MODEL), read_tensors(place / STATE), read_record(place / RECORD))
+        if place is not None:
+            self._show(place)
 
     def last(self) -> Path | None:
         """The folder of the last checkpoint."""
@@ -101,11 +124,26 @@ class Checkpoints:
         sync_folder(self._run)
 
 
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """The checkpoint in a folder, every byte of it as it was written. Raises BrokenCheckpointError."""
+    hashes = read_record(folder / COMPLETE).get("sha256")
+    for name in (MODEL, STATE, RECORD):
+        try:
+            found = _hash((folder / name).read_bytes())
+        except OSError as error:
+            raise BrokenCheckpointError(folder / name, _reason(error)) from error
+        if not isinstance(hashes, dict) or hashes.get(name) != found:  # pyright: ignore[reportUnknownMemberType]
+            raise BrokenCheckpointError(folder / name, "its bytes are not those that were written")
+    return Checkpoint(read_tensors(folder / MODEL), read_tensors(folder / STATE), read_record(folder / RECORD))
+
+
 def read_record(path: Path) -> dict[str, Any]:
     """A file of JSON that holds an object. Raises BrokenCheckpointError."""
     try:
         record: Any = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise BrokenCheckpointError(path, _reason(error)) from error
+    except ValueError as error:
         raise BrokenCheckpointError(path, str(error)) from error
     if not isinstance(record, dict):
         raise BrokenCheckpointError(path, "an object is due")
@@ -118,8 +156,18 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
     try:
         return torch.load_file(path)  # pyright: ignore[reportUnknownMemberType]
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
+        raise BrokenCheckpointError(path, _reason(error)) from error
+    except SafetensorError as error:
         raise BrokenCheckpointError(path, str(error)) from error
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _compact(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

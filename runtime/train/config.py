@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
@@ -23,8 +23,9 @@ class Config:
 
     train: the name of the `train` block. overrides: as given by `--set`. epochs: in place of the settings' own.
     files: for each file of the spec, by its place in the run, the hash of its text. data_folder: where relative paths
-    of the data start. threads: of PyTorch, which results depend on in their last bits. data: what was read when the
-    training began: a fingerprint, the examples of each part, and the statistics that were fitted.
+    of the data start. threads: of PyTorch, and processes, which results depend on in their last bits. data: what was
+    read when the training began: a fingerprint, the examples of each part, and the statistics that were fitted.
+    forced: what was changed in a training under way, in the order in which it was.
     """
 
     train: str
@@ -34,7 +35,9 @@ class Config:
     files: Mapping[str, str]
     data_folder: str
     threads: int | None = None
+    processes: int | None = None
     data: Mapping[str, Any] | None = None
+    forced: Sequence[str] = ()
 
     @property
     def fingerprint(self) -> str:

@@ -20,21 +20,34 @@ _SHOWN = 16  # numbers of a statistic, in a run's config
 
 def read_data(run: Run, spec: TrainSpec) -> Dataset:
     """The data of a run, on the processor. Raises Refusal where it is not what the run was begun on."""
-    before = run.config.data
-    fitted = None if before is None else read_statistics(run.folder, spec.data)
-    data = load_data(spec.data, data_folder(spec.data), spec.settings.seed, fitted)
-    if before is not None and before["fingerprint"] != data.fingerprint:
-        had, has = sum(before["examples"].values()), sum(map(data.count, data.parts))
+    data = load(run, spec)
+    notes = differences(run, data)
+    if notes:
         raise Refusal(
             AnotherData(
                 f"the data of {spec.data.name} is not what {run.folder} was trained on",
                 spec.data.source.span,
                 label="changed since",
-                notes=(f"it had {had} examples, and has {has}",) if had != has else (),
-                help="train a new run on it",
+                notes=notes[1:],
+                help="train a new run on it, or go on with it in this one by --resume --force",
             )
         )
     return data
+
+
+def load(run: Run, spec: TrainSpec) -> Dataset:
+    """The data as it is now, with the statistics that were fitted when the run began. Raises Refusal."""
+    fitted = None if run.config.data is None else read_statistics(run.folder, spec.data)
+    return load_data(spec.data, data_folder(spec.data), spec.settings.seed, fitted)
+
+
+def differences(run: Run, data: Dataset) -> tuple[str, ...]:
+    """What is no longer as it was when the run began."""
+    before = run.config.data
+    if before is None or before["fingerprint"] == data.fingerprint:
+        return ()
+    had, has = sum(before["examples"].values()), sum(map(data.count, data.parts))
+    return ("the data is another", *((f"it had {had} examples, and has {has}",) if had != has else ()))
 
 
 def describe(data: Dataset) -> dict[str, Any]:

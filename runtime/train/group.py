@@ -75,11 +75,13 @@ class Group:
             for name, gradient in zip(self.names, self.gathered, strict=True)
             if gradient is not None
         }
-        record = {"weights": self.names, "using": self.using, "states": states}
+        record = {"weights": self.names, "using": self.using, "optimizer": self.choice.name, "states": states}
         return tensors, {**record, "gathered": gathered, "examples": self.examples}
 
     def restore(self, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
-        """Goes back to such a state."""
+        """Goes back to such a state. Raises ValueError where it is that of another optimiser."""
+        if record["optimizer"] != self.choice.name:
+            raise ValueError(f"the optimiser was {record['optimizer']}, and is {self.choice.name}")
         places = dict(zip(self.names, self.weights, strict=True))
         for optimizer, states in zip(self.optimizers, record["states"], strict=True):
             whole = optimizer.state_dict()

@@ -17,9 +17,11 @@ from dlc.runtime.seeds import Stream, permutation
 from dlc.runtime.train.averaging import WeightAverage
 from dlc.runtime.train.descent import Descent, Minimize, NotFinite
 from dlc.runtime.train.metrics import Averages, Measured
+from dlc.runtime.train.normalisation import batch_norms, measure_statistics
 from dlc.runtime.train.schedules import factor
 from dlc.runtime.train.task import Task, batches, length, means_of, measure, named
 from dlc.runtime.train.tracing import first_spoilt
+from dlc.runtime.train.versions import Version, Versions, copied
 from dlc.runtime.train.watching import Watch
 
 
@@ -44,12 +46,14 @@ class Stepped:
 @dataclass(frozen=True, slots=True)
 class EpochEnded:
     """An epoch ended, or the last steps did. lr: of the last step. parts: the means of each part's reports. stopped:
-    whether training ends here because it gets no better."""
+    whether training ends here because it gets no better. best: the epoch, from 1, with whose weights a training that
+    may stop early ends."""
 
     position: Position
     lr: float
     parts: Mapping[str, Mapping[str, float]]
     stopped: bool = False
+    best: int | None = None
 
 
 class NonFiniteError(Exception):
@@ -74,7 +78,7 @@ class Loop:
     """A training, from where it stands to its end, as a series of events.
 
     Between two events everything is at rest: `tensors` and `record` hold all that it takes to go on from there, bit
-    for bit, beside the weights as `averaged` shows them. epochs: how many, in place of what the settings say.
+    for bit, beside the weights as `shown` shows them. epochs: how many, in place of what the settings say.
     """
 
     def __init__(self, task: Task, settings: Settings, *, epochs: int | None = None) -> None:
@@ -83,16 +87,20 @@ class Loop:
         self._train = task.parts["train"]
         self._count = length(self._train)
         self._bounds = batches(self._count, self._count if settings.batch == "all" else settings.batch)
-        if epochs is None and settings.steps is not None:
-            self.steps = settings.steps
-        else:
+        self._by_epochs = epochs is not None or settings.steps is None
+        if self._by_epochs:
             self.steps = (epochs or settings.epochs or 0) * len(self._bounds)
+        else:
+            self.steps = settings.steps or 0
         self.epochs = math.ceil(self.steps / len(self._bounds))
         self._descent = Descent(task, settings)
-        self._average = WeightAverage(settings.average, task.instances, self.steps)
+        self._versions = Versions(task.instances)
+        self._average = WeightAverage(settings.average, self._versions, self.steps)
+        self._normalises = settings.average is not None and bool(batch_norms(task.instances))
         self._plateau = Watch(settings.schedule) if isinstance(settings.schedule, Plateau) else None
         self._reduced = 1.0
         self._stop = Watch(settings.stop_early) if settings.stop_early is not None else None
+        self.best: int | None = None  # the epoch, from 1, that was the best of those that an early stop goes by
         self._means = Averages(self._task.finish)
         self.position = Position()
 
@@ -111,9 +119,17 @@ class Loop:
     def device(self) -> torch.device:
         return next(iter(self._train.values())).device
 
-    def averaged(self) -> AbstractContextManager[None]:
-        """The modules with the weights that are measured and saved: their averages, if the settings ask for them."""
-        return self._average.shown()
+    def shown(self) -> AbstractContextManager[None]:
+        """The modules with the weights that are saved: where a training has ended that may stop early, those of its
+        best epoch; else those that are measured."""
+        return self._versions.shown(self._shown())
+
+    def _shown(self) -> Version:
+        return "best" if self.finished and self.best is not None else self._measured()
+
+    def _measured(self) -> Version:
+        """The averages of weights, if the settings ask for them and there are any yet; else the weights themselves."""
+        return "average" if self._average.begun else "own"
 
     # --- training ---
 
@@ -190,14 +206,18 @@ class Loop:
 
     def _end_epoch(self) -> EpochEnded:
         parts = {"train": means_of(self._means)}
+        if self._normalises and self._average.begun:
+            with self._versions.shown("average"):
+                measure_statistics(self._task, self._settings, self.position.epoch)
+                self._versions.held["average"] = copied(self._versions.modules)
         if "valid" in self._task.parts:
-            with self.averaged():
+            with self._versions.shown(self._measured()):
                 parts["valid"] = measure(self._task, "valid", self._settings)
         self._means = Averages(self._task.finish)
         lr = self._settings.optimizer.lr * self._rate(self.position.step - 1)
         self._watch(parts)
         self.position = Position(self.position.epoch + 1, 0, self.position.step)
-        return EpochEnded(self.position, lr, parts, self.stopped)
+        return EpochEnded(self.position, lr, parts, self.stopped, self.best)
 
     def _watch(self, parts: Mapping[str, Mapping[str, float]]) -> None:
         schedule = self._settings.schedule
@@ -206,8 +226,11 @@ class Loop:
             if self._plateau.waited > schedule.patience:
                 self._reduced *= schedule.factor
                 self._plateau.waited = 0
-        if self._stop is not None:
-            self._stop.see(parts)
+        if self._stop is not None and self._stop.see(parts):
+            measured = self._measured()
+            weights = self._versions.modules if measured == "own" else self._versions.held[measured]
+            self._versions.held["best"] = copied(weights)
+            self.best = self.position.epoch + 1
 
     # --- what it takes to go on ---
 
@@ -224,9 +247,9 @@ class Loop:
             torch.cuda.set_rng_state(states["random.cuda"], self.device)
 
     def tensors(self) -> dict[str, Tensor]:
-        """The states of optimisers and random generators, gradients that wait, and, where the model that is saved is
-        an average, the weights themselves."""
-        return {**self._random(), **self._descent.tensors(), **self._average.tensors()}
+        """The states of optimisers and random generators, gradients that wait, and the versions of the weights that
+        `shown` does not show."""
+        return {**self._random(), **self._descent.tensors(), **self._versions.tensors(self._shown())}
 
     def record(self) -> dict[str, Any]:
         """The position, the sums of the epoch that is under way and the like, as JSON holds them."""
@@ -235,7 +258,10 @@ class Loop:
             "finished": self.finished,
             "averages": self._means.state(),
             "descent": self._descent.record(),
-            "average": self._average.record(),
+            "averaged": self._average.count,
+            "best": self.best,
+            "versions": list(self._versions.held),
+            "shown": self._shown(),
             "reduced": self._reduced.hex(),
             "plateau": self._plateau.state() if self._plateau else None,
             "stop": self._stop.state() if self._stop else None,
@@ -245,8 +271,13 @@ class Loop:
         """Goes back to where a checkpoint was taken, whose model is in the modules. Raises KeyError, TypeError,
         ValueError or RuntimeError where the state does not fit."""
         self.position = Position(**record["position"])
+        if self._by_epochs:  # which may have had another length before, if training is forced to go on with other data
+            left = (self.epochs - self.position.epoch) * len(self._bounds) - self.position.batch
+            self.steps = self.position.step + max(0, left)
         self._means = Averages.restored(record["averages"], self._task.finish)
-        self._average.restore(tensors, record["average"])
+        self._average.count = int(record["averaged"])
+        self.best = record["best"]
+        self._versions.restore(tensors, record["versions"], record["shown"])
         self._descent.restore(tensors, record["descent"])
         self._reduced = float.fromhex(record["reduced"])
         if self._plateau is not None:

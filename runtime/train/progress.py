@@ -99,7 +99,13 @@ def describe(event: EpochEnded, epochs: int) -> str:
     """An epoch in one line: `epoch 3/20  train: loss 0.61 accuracy 0.93  valid: loss 0.58 accuracy 0.95`."""
     number = str(event.position.epoch).rjust(len(str(epochs)))
     parts = [f"{part}: {means(of)}" for part, of in event.parts.items() if of]
-    return "  ".join([f"epoch {number}/{epochs}", *parts, *(["no better: stopped early"] if event.stopped else [])])
+    return "  ".join(
+        [
+            f"epoch {number}/{epochs}",
+            *parts,
+            *([f"no better since epoch {event.best}: stopped early"] if event.stopped else []),
+        ]
+    )
 
 
 def means(values: Mapping[str, float]) -> str:

@@ -10,29 +10,29 @@ import hashlib
 import json
 import os
 import platform
-import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.program import DataSpec, Program, TrainSpec
 from dlc.grammar.diagnostics import Refusal
 from dlc.grammar.source import Source
-from dlc.runtime.errors import AnotherSpec, BrokenRun, CannotWrite, NotARun, NoWeights, RunExists, RunLocked
+from dlc.runtime.errors import AnotherSpec, BrokenRun, CannotWrite, NotARun, NoWeights, RunExists
 from dlc.runtime.files import replace_file
 from dlc.runtime.spec import SpecFile, read_spec
 from dlc.runtime.train.checkpoint import MODEL, Checkpoints
 from dlc.runtime.train.config import Config, read_config
+from dlc.runtime.train.folder import LOCK, locked_folder, writing_in
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-CONFIG, ENVIRONMENT, METRICS, LOCK = "config.json", "environment.json", "metrics.jsonl", "lock"
+CONFIG, ENVIRONMENT, METRICS = "config.json", "environment.json", "metrics.jsonl"
 _PACKAGES = ("dlc", "torch", "numpy", "safetensors")
 
 
@@ -75,9 +75,9 @@ class Run:
             {place: _hash(text) for place, text in files.items()},
             str(_main(program).data_folder),
         )
-        with _telling(folder):
+        with writing_in(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder), _telling(folder):
+        with locked_folder(folder), writing_in(folder):
             for place, text in files.items():
                 (folder / place).parent.mkdir(parents=True, exist_ok=True)
                 replace_file(folder / place, text.encode())
@@ -94,8 +94,8 @@ class Run:
             raise Refusal(NotARun(f"{folder} is not a run: it has no {CONFIG}", None, help="`dlc train` writes a run"))
         return Run(folder, read_config(folder / CONFIG))
 
-    def check(self, program: Program, spec: TrainSpec, overrides: Mapping[str, str] | None = None) -> None:
-        """Refuses a spec that is not the one that this run was started from."""
+    def differences(self, program: Program, spec: TrainSpec, overrides: Mapping[str, str]) -> tuple[str, ...]:
+        """What is no longer as it was when this run was started: which train block, which files, which overrides."""
         files = {place: _hash(text) for place, text in _files(program).items()}
         notes: list[str] = []
         if spec.name != self.config.train:
@@ -104,20 +104,20 @@ class Run:
         changed += sorted(files.keys() ^ self.config.files.keys())
         if changed:
             notes.append(f"changed since: {', '.join(changed)}")
-        given = overrides or {}
-        for name in sorted(given.keys() | self.config.overrides.keys()):
-            before, now = self.config.overrides.get(name), given.get(name)
+        for name in sorted(overrides.keys() | self.config.overrides.keys()):
+            before, now = self.config.overrides.get(name), overrides.get(name)
             if before != now:
                 notes.append(f"--set {name}: {before or 'not given'} in the run, {now or 'not given'} now")
+        return tuple(notes)
+
+    def check(self, program: Program, spec: TrainSpec, overrides: Mapping[str, str]) -> None:
+        """Refuses a spec that is not the one that this run was started from."""
+        notes = self.differences(program, spec, overrides)
         if notes:
-            raise Refusal(
-                AnotherSpec(
-                    f"{self.folder} was trained from another spec",
-                    None,
-                    notes=tuple(notes),
-                    help=f"the run keeps its own: {self.folder / 'spec.dl'}",
-                )
-            )
+            message = f"{self.folder} was trained from another spec"
+            own = self.folder / "spec.dl"
+            help = f"the run keeps its own: {own}; --force goes on with this one, if the weights fit"
+            raise Refusal(AnotherSpec(message, None, notes=notes, help=help))
 
     # --- the spec ---
 
@@ -152,26 +152,48 @@ class Run:
     @contextmanager
     def locked(self) -> Generator[None, None, None]:
         """Keeps every other process from training in this folder. Raises Refusal where one does."""
-        with _locked(self.folder):
+        with locked_folder(self.folder):
             yield
 
     @contextmanager
     def writing(self) -> Generator[None, None, None]:
         """Turns a failure to write into a Refusal that names the file."""
-        with _telling(self.folder):
+        with writing_in(self.folder):
             yield
 
-    def begin(self, threads: int, device: str, data: Mapping[str, Any]) -> None:
-        """Notes where a training takes place, how many threads it has, and what its data is."""
-        self.config = replace(self.config, threads=threads, data=dict(data))
-        with _telling(self.folder):
+    def begin(self, threads: int, processes: int, device: str, data: Mapping[str, Any], forced: Sequence[str]) -> None:
+        """Notes where a training takes place, with how many threads and processes, and what its data is.
+
+        forced: what was changed in a training under way, by whoever asked for it.
+        """
+        told = (*self.config.forced, *forced)
+        self.config = replace(self.config, threads=threads, processes=processes, data=dict(data), forced=told)
+        with writing_in(self.folder):
             _write_json(self.folder / CONFIG, self.config.document())
             _write_json(self.folder / ENVIRONMENT, _environment(threads, device))
+
+    def adopt(self, program: Program, spec: TrainSpec, overrides: Mapping[str, str]) -> None:
+        """Makes another spec that of the run. Where this is cut short, doing it again is the cure."""
+        files = _files(program)
+        self.config = replace(
+            self.config,
+            train=spec.name,
+            overrides=dict(overrides),
+            seed=spec.settings.seed,
+            files={place: _hash(text) for place, text in files.items()},
+            data_folder=str(_main(program).data_folder),
+        )
+        with writing_in(self.folder):
+            for place, text in files.items():
+                (self.folder / place).parent.mkdir(parents=True, exist_ok=True)
+                replace_file(self.folder / place, text.encode())
+            _write_json(self.folder / CONFIG, self.config.document())
+        self.__dict__.pop("program", None)  # which was read from the files before
 
     def extend(self, epochs: int) -> None:
         """Sets how many epochs the run takes in all."""
         self.config = replace(self.config, epochs=epochs)
-        with _telling(self.folder):
+        with writing_in(self.folder):
             _write_json(self.folder / CONFIG, self.config.document())
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -269,42 +291,3 @@ def _environment(threads: int, device: str) -> dict[str, Any]:
         "device": device,
         "packages": {name: version(name) for name in _PACKAGES},
     }
-
-
-@contextmanager
-def _telling(folder: Path) -> Generator[None, None, None]:
-    try:
-        yield
-    except OSError as error:
-        where = error.filename or folder
-        reason = (error.strerror or str(error)).lower()
-        raise Refusal(CannotWrite(f"{where} cannot be written: {reason}", None)) from error
-
-
-@contextmanager
-def _locked(folder: Path) -> Generator[None, None, None]:
-    """Holds the folder's lock, which ends with the process however it ends."""
-    with _telling(folder):
-        file = open(folder / LOCK, "a")  # noqa: SIM115 (closed below, when the lock ends)
-    with file:
-        if not _lock(file):
-            raise Refusal(RunLocked(f"another process is training in {folder}", None))
-        yield
-
-
-def _lock(file: IO[str]) -> bool:
-    if sys.platform == "win32":
-        import msvcrt
-
-        try:
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-    import fcntl
-
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

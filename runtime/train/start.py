@@ -17,11 +17,13 @@ def start(
     overrides: Mapping[str, str],
     *,
     resume: bool = False,
+    force: bool = False,
     epochs: int | None = None,
 ) -> tuple[Program, TrainSpec, Run]:
     """What `train` takes: the checked spec, the training chosen from it, and a new run in the folder.
 
-    resume: the run that is there already, if there is one; where no overrides are given, its own hold. Raises Refusal.
+    resume: the run that is there already, if there is one; where no overrides are given, its own hold. force: even if
+    it was started from another spec. Raises Refusal.
     """
     run = Run.open(folder) if resume and (folder / CONFIG).is_file() else None
     given = overrides if run is None or overrides else run.config.overrides
@@ -29,6 +31,6 @@ def start(
     spec = choose(program)
     if run is None:
         run = Run.create(folder, program, spec, given, epochs=epochs)
-    else:
+    elif not force:
         run.check(program, spec, given)
     return program, spec, run

@@ -20,13 +20,15 @@ class Watch:
         self._best = math.inf
         self.waited = 0
 
-    def see(self, parts: Mapping[str, Mapping[str, float]]) -> None:
-        """Takes in an epoch's means by part."""
+    def see(self, parts: Mapping[str, Mapping[str, float]]) -> bool:
+        """Takes in an epoch's means by part. Gives whether they are the best so far."""
         value = self._sign * parts[self._part][self._metric]
-        if value < self._best - self._least:
+        better = value < self._best - self._least
+        if better:
             self._best, self.waited = value, 0
         else:
             self.waited += 1
+        return better
 
     def state(self) -> dict[str, Any]:
         """As JSON holds it, exactly."""

@@ -29,9 +29,14 @@ ELSEWHERE = {
     "DL7005": "runtime/infer/test_verify.py",
     "DL8011": "runtime/train/test_trainer.py",  # told in PyTorch's words
     "DL8016": "runtime/train/test_trainer.py",
-    "DL8102": "runtime/infer/test_session.py",
-    "DL8103": "runtime/infer/test_session.py",
+    "DL8019": "runtime/train/test_forced.py",  # several processes
+    "DL8020": "runtime/train/test_rehearsal.py",  # a training that is not deterministic
+    "DL8102": "runtime/infer/test_hostile.py",
+    "DL8103": "runtime/infer/test_external.py",
     "DL8110": "runtime/infer/test_session.py",
+    "DL8111": "runtime/infer/test_hostile.py",
+    "DL8112": "runtime/infer/test_hostile.py",
+    "DL8113": "runtime/infer/test_session.py",
 }
 
 

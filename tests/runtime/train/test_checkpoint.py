@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from dlc.runtime import files
 from dlc.runtime.train import checkpoint as module
-from dlc.runtime.train.checkpoint import BrokenCheckpointError, Checkpoint, Checkpoints
+from dlc.runtime.train.checkpoint import Checkpoint, Checkpoints
 
 
 def made(number: int) -> Checkpoint:
@@ -20,9 +20,10 @@ def made(number: int) -> Checkpoint:
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
-    assert checkpoints.load() is None
+    assert checkpoints.load() == (None, [])
     checkpoints.save(made(1))
-    found = checkpoints.load()
+    found, damaged = checkpoints.load()
+    assert damaged == []
     assert found is not None
     assert found.record == {"number": 1}
     assert torch.equal(found.model["w"], torch.ones(3))
@@ -95,7 +96,8 @@ def test_a_crash_at_any_moment_leaves_a_whole_checkpoint(
             crashed = False
         except Crash:
             crashed = True
-    found = Checkpoints(tmp_path).load()
+    found, damaged = Checkpoints(tmp_path).load()
+    assert damaged == []
     assert found is not None
     number = found.record["number"]
     assert number in (2, 3) if crashed else number == 3
@@ -104,7 +106,7 @@ def test_a_crash_at_any_moment_leaves_a_whole_checkpoint(
     assert float(load_file(tmp_path / "model.safetensors")["w"][0]) in (2, 3)
 
     Checkpoints(tmp_path).save(made(4))
-    after_all = Checkpoints(tmp_path).load()
+    after_all, _ = Checkpoints(tmp_path).load()
     assert after_all is not None
     assert after_all.record["number"] == 4
     assert float(load_file(tmp_path / "model.safetensors")["w"][0]) == 4
@@ -125,18 +127,27 @@ def test_crashes_were_met_at_every_operation(tmp_path: Path, monkeypatch: pytest
             checkpoints.save(made(4))
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "state.safetensors", "state.json"])
+@pytest.mark.parametrize("name", ["model.safetensors", "state.safetensors", "state.json", "complete.json"])
 @pytest.mark.parametrize("damage", [b"", b"nonsense", None])
-def test_a_damaged_file_is_told(tmp_path: Path, name: str, damage: bytes | None) -> None:
+def test_a_damaged_file_is_told_and_the_checkpoint_before_it_taken(
+    tmp_path: Path, name: str, damage: bytes | None
+) -> None:
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(made(1))
-    path = tmp_path / "checkpoints/1" / name
+    checkpoints.save(made(2))
+    path = tmp_path / "checkpoints/2" / name
     path.unlink()
     if damage is not None:
         path.write_bytes(damage)
-    with pytest.raises(BrokenCheckpointError) as caught:
-        checkpoints.load()
-    assert caught.value.path == path
+    found, damaged = checkpoints.load()
+    assert found is not None
+    assert found.record["number"] == 1
+    assert [error.path for error in damaged] == [path]
+    checkpoints.put_aside([path.parent])
+    assert float(load_file(tmp_path / "model.safetensors")["w"][0]) == 1
+    checkpoints.save(made(3))
+    assert sorted(entry.name for entry in (tmp_path / "checkpoints").iterdir()) == ["1", "2", "2.damaged"]
+    assert checkpoints.load()[1] == []
 
 
 def test_a_file_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,6 +90,7 @@ def maml(net, other, minimize, x, y):
 """
 
 USING = {"sgd(lr=0.05, momentum=0.5)": optimizers.SGD(lr=0.05, momentum=0.5)}
+STOP = StopEarly(patience=2, on="valid error")
 ADAMW = optimizers.AdamW(lr=0.01)
 
 
@@ -122,7 +123,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "accumulated": ("plain", {"accumulate": 3, "clip_norm": 1.0}),
     "clipped": ("plain", {"clip_norm": 0.1, "clip_value": 0.05}),
     "plateau": ("plain", {"schedule": schedules.Plateau(patience=0, factor=0.5, warmup=3), "epochs": 6}),
-    "stopped early": ("plain", {"stop_early": StopEarly(patience=2, on="valid error"), "epochs": 30}),
+    "stopped early": ("plain", {"stop_early": STOP, "epochs": 30}),
+    "stopped early, averaged": ("plain", {"stop_early": STOP, "average": EMA(decay=0.9), "epochs": 30}),
+    "best of all": ("plain", {"stop_early": StopEarly(patience=99, on="valid error"), "average": SWA(start=0.5)}),
+    "assigned and averaged": ("assigned", {"average": SWA(start=0.3)}),
     "assigned": ("assigned", {}),
     "hebbian": ("hebbian", {"average": EMA(decay=0.5)}),
     "maml": ("maml", {"accumulate": 2}),
@@ -159,12 +163,12 @@ def put(task: Task, state: Mapping[str, Tensor]) -> None:
 
 def saved(task: Task, loop: Loop, folder: Path) -> None:
     tensors = loop.tensors()
-    with loop.averaged():
+    with loop.shown():
         Checkpoints(folder).save(Checkpoint(weights(task), tensors, loop.record()))
 
 
 def shown(task: Task, loop: Loop) -> dict[str, Tensor]:
-    with loop.averaged():
+    with loop.shown():
         return {**weights(task), **loop.tensors()}
 
 
@@ -193,7 +197,7 @@ def test_going_on_is_the_same_bit_for_bit(name: str, tmp_path: Path) -> None:
         seed_torch(1234)
         second = made(step, settings.precision)
         again = Loop(second, settings)
-        checkpoint = Checkpoints(tmp_path / str(stop)).load()
+        checkpoint, _ = Checkpoints(tmp_path / str(stop)).load()
         assert checkpoint is not None
         put(second, checkpoint.model)
         again.restore(checkpoint.state, checkpoint.record)

@@ -17,12 +17,14 @@ import torch
 
 from dlc.grammar.diagnostics import Diagnostic, Refusal
 from dlc.runtime.spec import read_checked
-from dlc.runtime.train import trainer
+from dlc.runtime.train import session, trainer
 from dlc.runtime.train.checkpoint import Checkpoints
 from dlc.runtime.train.loop import EpochEnded, Position, Stepped
 from dlc.runtime.train.progress import Bar, describe
 from dlc.runtime.train.run import Run, weights_of_run
-from dlc.runtime.train.trainer import Result, evaluate, train
+from dlc.runtime.train.session import Result
+from dlc.runtime.train.task import Task
+from dlc.runtime.train.trainer import evaluate, train
 
 
 def trained(spec: Path, folder: Path, name: str = "Fit", **named: Any) -> Result:
@@ -43,8 +45,8 @@ def outcome(folder: Path) -> tuple[bytes, str]:
 @pytest.fixture
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkpoint after every step."""
-    monkeypatch.setattr(trainer, "_EPOCH_SECONDS", 0.0)
-    monkeypatch.setattr(trainer, "_STEP_SECONDS", 0.0)
+    monkeypatch.setattr(session, "_EPOCH_SECONDS", 0.0)
+    monkeypatch.setattr(session, "_STEP_SECONDS", 0.0)
 
 
 def test_a_run_is_written(spec: Path, tmp_path: Path) -> None:
@@ -114,7 +116,7 @@ def test_a_training_that_died_ends_as_if_it_had_not(
         with pytest.raises(Death):
             trained(spec, tmp_path / "run")
     torch.manual_seed(1234)
-    monkeypatch.setattr(trainer, "_STEP_SECONDS", 30.0)
+    monkeypatch.setattr(session, "_STEP_SECONDS", 30.0)
     assert trained(spec, tmp_path / "run", resume=True).finished
     assert outcome(tmp_path / "run") == whole
 
@@ -123,9 +125,9 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from dlc.runtime.spec import read_checked
-from dlc.runtime.train import trainer
+from dlc.runtime.train import session, trainer
 from dlc.runtime.train.run import Run
-trainer._STEP_SECONDS = trainer._EPOCH_SECONDS = 0.0
+session._STEP_SECONDS = session._EPOCH_SECONDS = 0.0
 folder = Path(sys.argv[2])
 program = read_checked(sys.argv[1])
 spec = program.trains["Fit"]
@@ -206,15 +208,56 @@ def test_a_trained_run_is_not_trained_again_by_accident(spec: Path, tmp_path: Pa
     assert refusal(caught).code == "DL8005"
 
 
-def test_a_damaged_checkpoint_is_told_with_the_way_out(spec: Path, tmp_path: Path, eager: None) -> None:
+@pytest.mark.parametrize("name", ["model.safetensors", "state.safetensors", "state.json", "complete.json"])
+@pytest.mark.parametrize("damage", ["empty", "missing", "one bit"])
+def test_a_damaged_checkpoint_is_told_and_skipped(
+    spec: Path, tmp_path: Path, whole: tuple[bytes, str], monkeypatch: pytest.MonkeyPatch, name: str, damage: str
+) -> None:
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(session, "_STEP_SECONDS", 0.0)
+        patch.setattr(trainer.Loop, "_rate", stopping_at(23, trainer.Loop._rate))
+        trained(spec, folder)
+    last, before = folder / "checkpoints/24", folder / "checkpoints/23"
+    assert last.is_dir()
+    path = last / name
+    data = path.read_bytes()
+    path.unlink()  # other links to it keep theirs
+    if damage != "missing":
+        path.write_bytes(b"" if damage == "empty" else data[:-9] + bytes([data[-9] ^ 1]) + data[-8:])
+    told: list[str] = []
+    result = trained(spec, folder, resume=True, notice=told.append)
+    if damage == "one bit" and name == "complete.json":
+        assert len(told) == 1
+    (note,) = told
+    assert note.startswith(f"skipped the checkpoint {last}: ")
+    assert "damaged" in note
+    assert before.name not in note
+    assert (folder / "checkpoints/24.damaged").is_dir()
+    assert result.finished
+    assert outcome(folder) == whole
+
+
+def stopping_at(step: int, rate: Callable[..., float]) -> Callable[..., float]:
+    def interrupting(self: trainer.Loop, number: int) -> float:
+        if number == step:
+            signal.raise_signal(signal.SIGTERM)
+        return rate(self, number)
+
+    return interrupting
+
+
+def test_a_run_whose_checkpoints_are_all_damaged(spec: Path, tmp_path: Path, eager: None) -> None:
     trained(spec, tmp_path / "run", epochs=1)
-    last = Run.open(tmp_path / "run").checkpoints.last()
-    assert last is not None
-    (last / "state.safetensors").write_bytes(b"")
+    for path in (tmp_path / "run/checkpoints").glob("*/state.safetensors"):
+        path.unlink()
+        path.write_bytes(b"")
     with pytest.raises(Refusal) as caught:
-        trained(spec, tmp_path / "run", resume=True)
+        trained(spec, tmp_path / "run", resume=True, epochs=2)
     assert refusal(caught).code == "DL8009"
-    assert refusal(caught).help == f"remove the folder {last} to go on from the checkpoint before it"
+    assert refusal(caught).message == f"no checkpoint of {tmp_path / 'run'} is whole"
+    assert len(refusal(caught).notes) == 2
+    assert len(list((tmp_path / "run/checkpoints").iterdir())) == 2
 
 
 def test_lost_metrics_are_told(spec: Path, tmp_path: Path) -> None:
@@ -261,10 +304,10 @@ def test_a_loss_that_is_not_finite_stops_the_training(spec: Path, tmp_path: Path
 def test_a_step_that_pytorch_refuses(spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make = trainer.make_task
 
-    def narrowed(*arguments: Any) -> trainer.Task:
+    def narrowed(*arguments: Any) -> Task:
         task = make(*arguments)
         parts = {part: {**fields, "x": fields["x"][:, :2]} for part, fields in task.parts.items()}
-        return trainer.Task(task.instances, task.step, parts)
+        return Task(task.instances, task.step, parts)
 
     monkeypatch.setattr(trainer, "make_task", narrowed)
     with pytest.raises(Refusal) as caught:
@@ -275,6 +318,21 @@ def test_a_step_that_pytorch_refuses(spec: Path, tmp_path: Path, monkeypatch: py
     (note,) = diagnostic.notes
     assert note.startswith("in the emitted line: ")
     assert "linear(" in note
+
+
+def test_an_early_stop_ends_with_the_best_weights(spec: Path, tmp_path: Path) -> None:
+    text = 'epochs = 4\n        stop_early = (patience=3, on="valid error")'
+    spec.write_text(spec.read_text().replace("epochs = 4", text).replace("lr=1e-2", "lr=0.3"))
+    result = trained(spec, tmp_path / "run", epochs=60)
+    run = Run.open(tmp_path / "run")
+    errors = [line["valid"]["error"] for line in run.metrics()]
+    best = errors.index(min(errors)) + 1
+    assert result.best == best < result.epochs == best + 3 < 60
+    assert evaluate(run, "valid", device="cpu")["error"] == min(errors)
+    with pytest.raises(Refusal) as caught:
+        trained(spec, tmp_path / "run", resume=True, epochs=80)
+    assert refusal(caught).code == "DL8007"
+    assert refusal(caught).notes == (f"it ended early, for nothing was better after epoch {best}",)
 
 
 def test_an_unknown_device(spec: Path, tmp_path: Path) -> None:
@@ -312,8 +370,8 @@ def test_a_bar_on_a_terminal(
 
 
 def test_what_an_epoch_shows() -> None:
-    event = EpochEnded(Position(3, 0, 30), 0.1, {"train": {"loss": 0.5}, "valid": {}}, stopped=True)
-    assert describe(event, 10) == "epoch  3/10  train: loss 0.5000  no better: stopped early"
+    event = EpochEnded(Position(3, 0, 30), 0.1, {"train": {"loss": 0.5}, "valid": {}}, stopped=True, best=1)
+    assert describe(event, 10) == "epoch  3/10  train: loss 0.5000  no better since epoch 1: stopped early"
 
 
 @pytest.mark.parametrize(("loss", "shown"), [(None, False), (0.25, True)])
