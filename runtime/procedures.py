@@ -110,7 +110,7 @@ def call(chosen: Chosen, arrays: Mapping[str, Array], *, seed: int = 0, device: 
 
     spec, procedure, run = chosen.spec, chosen.procedure, chosen.run
     inputs = tuple(ports(procedure).values())
-    given = fit(Description(procedure.name, inputs, (), _requirements(procedure), {}, ()), arrays)
+    given = fit(Description(procedure.name, inputs, (), _requirements(procedure)), arrays)
     place = choose_device(device)
     module = load_module(spec.name, emit_procedure(spec, procedure.name))
     instances: dict[str, torch.nn.Module] = {name: made.to(place).eval() for name, made in module.build().items()}

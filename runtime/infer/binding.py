@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,20 +12,11 @@ from dlc.compiler.express import express
 from dlc.compiler.onnx.elements import numpy_type
 from dlc.grammar.diagnostics import Diagnostic, Refusal
 from dlc.grammar.suggest import nearest
-from dlc.runtime.infer.description import Description, Port
+from dlc.runtime.infer.description import RELATIONS, Description, Port
 from dlc.runtime.infer.errors import InputRange, InputShape, InputType, RequirementFailed, UnknownInput
 from dlc.runtime.infer.expression import Symbols
 
 Array = np.ndarray[Any, Any]
-
-_RELATIONS: dict[str, Callable[[int, int], bool]] = {
-    "==": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
 
 
 def fit(description: Description, arrays: Mapping[str, Array]) -> dict[str, Array]:
@@ -80,7 +70,7 @@ def _cast(port: Port, array: Array) -> Array | Diagnostic:
 
 
 def _ranks(port: Port, array: Array) -> Iterator[Diagnostic]:
-    if array.ndim != port.rank:
+    if array.ndim != port.rank and not port.any_rank:
         axes = "axis" if array.ndim == 1 else "axes"
         yield InputShape(
             f"`{port.name}` has {array.ndim} {axes}, and {port.rank} are due",
@@ -97,14 +87,20 @@ class _Sizes:
         self._where: dict[Symbol, str] = {}
 
     def value(self, size: Dim) -> int | None:
-        """The size in numbers, none where the inputs do not determine it."""
-        return size.evaluate(self._values) if size.symbols() <= self._values.keys() else None
+        """The size in numbers, none where the inputs do not determine it, or divide by a size that is 0."""
+        if not size.symbols() <= self._values.keys():
+            return None
+        try:
+            return size.evaluate(self._values)
+        except ZeroDivisionError:
+            return None
 
     def bind(self, ports: tuple[Port, ...], arrays: Mapping[str, Array]) -> Iterator[Diagnostic]:
         """Learns from the arrays' shapes, and gives the disagreements between them and with the model."""
         facts = [
             (port, axis, size, found)
             for port in ports
+            if not port.any_rank
             for axis, (size, found) in enumerate(zip(port.shape, arrays[port.name].shape, strict=True))
         ]
         for port, axis, size, found in facts:
@@ -159,7 +155,7 @@ def _range(port: Port, array: Array, sizes: _Sizes) -> Iterator[Diagnostic]:
 def _requirements(description: Description, sizes: _Sizes) -> Iterator[Diagnostic]:
     for requirement in description.requirements:
         left, right = sizes.value(requirement.left), sizes.value(requirement.right)
-        if left is None or right is None or not _RELATIONS[requirement.relation](left, right):
+        if left is None or right is None or not RELATIONS[requirement.relation](left, right):
             yield RequirementFailed(
                 requirement.message,
                 None,

@@ -1,33 +1,44 @@
-"""What an exported model says about itself: inputs and outputs with their shapes, ranges and checks."""
+"""What a model says about itself: inputs and outputs with their shapes, ranges and checks."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from dlc.compiler.dim import Dim
 from dlc.compiler.onnx import metadata
-from dlc.compiler.onnx.elements import from_onnx
 from dlc.compiler.types import DType
 from dlc.grammar.diagnostics import Refusal
-from dlc.runtime.infer.errors import ForeignModel, UnreadableModel
+from dlc.runtime.infer.claims import ELEMENTS
+from dlc.runtime.infer.errors import UnreadableModel
 from dlc.runtime.infer.expression import Symbols
+from dlc.runtime.infer.stored import Declared, Stored
 
-if TYPE_CHECKING:
-    import onnx
+RELATIONS: dict[str, Callable[[int, int], bool]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """An input or output: its name, element type, shape and, for ints, what all elements lie below."""
+    """An input or output: its name, element type, shape and, for ints, what all elements lie below.
+
+    any_rank: its number of axes is not declared, as with some models that dlc has not written.
+    """
 
     name: str
     dtype: DType
     shape: tuple[Dim, ...]
     below: Dim | None = None
+    any_rank: bool = False
 
     @property
     def rank(self) -> int:
@@ -35,7 +46,8 @@ class Port:
 
     def __str__(self) -> str:
         promise = "" if self.below is None else f" < {self.below}"
-        return f"{self.dtype.value}[{', '.join(map(str, self.shape))}]{promise}"
+        shape = "..." if self.any_rank else ", ".join(map(str, self.shape))
+        return f"{self.dtype.value}[{shape}]{promise}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,119 +63,87 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """A model from outside.
-
-    lines: the names of its nodes and of their results, which fused nodes are called by, to `file:line` in the spec.
-    external: the files beside it that hold weights.
-    """
+    """A model from outside: its name, inputs and outputs, and what their sizes must satisfy."""
 
     spec: str
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     requirements: tuple[Requirement, ...]
-    lines: Mapping[str, str]
-    external: tuple[str, ...]
 
 
-def read_description(path: Path) -> Description:
-    """Reads the model's description without running anything of it.
+def document(stored: Stored) -> dict[str, Any]:
+    """What `describe` needs to know of a model, in numbers and texts alone, to be told from process to process."""
+    ours = stored.producer == metadata.PRODUCER
+    given = [value for value in stored.inputs if value.name not in stored.initializers]
+    return {
+        "name": stored.properties.get(metadata.SPEC) if ours else stored.name or "the model",
+        "inputs": [[value.name, value.type, value.shape] for value in given],
+        "outputs": [[value.name, value.type, value.shape] for value in stored.outputs],
+        "ranges": stored.properties.get(metadata.RANGES) if ours else "{}",
+        "checks": stored.properties.get(metadata.CHECKS) if ours else "[]",
+        "expressions": ours,
+    }
 
-    Raises Refusal for a file that is missing or no ONNX model, and for a model that dlc has not written.
+
+def describe(told: Mapping[str, Any], place: str) -> Description:
+    """The description of the model that is stored at a place. Raises Refusal where it contradicts itself.
+
+    Sizes are expressions in a model that says that dlc has written it, and names by themselves in any other.
     """
-    model = _read(path)
-    if model.producer_name != metadata.PRODUCER:
-        producer = f"written by {model.producer_name}" if model.producer_name else "not written by dlc"
-        raise Refusal(
-            ForeignModel(
-                f"{path} is {producer}, and only models that dlc exported are run",
-                None,
-                help="export the model from its spec: `dlc export RUN -o model.onnx`",
-            )
-        )
     try:
-        return _describe(model)
-    except (KeyError, TypeError, ValueError) as error:
-        told = f"{path} does not describe itself as dlc's models do"
-        raise Refusal(UnreadableModel(told, None, notes=(str(error),))) from None
+        return _describe(told)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        message = f"{place} does not describe itself as dlc's models do"
+        raise Refusal(UnreadableModel(message, None, notes=(str(error),))) from None
 
 
-def _read(path: Path) -> onnx.ModelProto:
-    import onnx
-    from google.protobuf.message import DecodeError
-
-    try:
-        return onnx.ModelProto.FromString(path.read_bytes())
-    except FileNotFoundError:
-        raise Refusal(UnreadableModel(f"there is no file {path}", None)) from None
-    except OSError as error:
-        raise Refusal(UnreadableModel(f"{path} cannot be read: {error.strerror}", None)) from None
-    except DecodeError:
-        raise Refusal(UnreadableModel(f"{path} is not an ONNX model", None)) from None
-
-
-def _describe(model: onnx.ModelProto) -> Description:
-    properties = {entry.key: entry.value for entry in model.metadata_props}
-    symbols = Symbols()
-    ranges: dict[str, str] = json.loads(properties[metadata.RANGES])
-    checks: list[dict[str, str]] = json.loads(properties[metadata.CHECKS])
+def _describe(told: Mapping[str, Any]) -> Description:
+    if told["name"] is None:
+        raise ValueError("its metadata is missing")
+    sizes = _Sizes(expressions=told["expressions"])
+    ranges: dict[str, str] = json.loads(told["ranges"])
+    checks: list[dict[str, str]] = json.loads(told["checks"])
     return Description(
-        properties[metadata.SPEC],
-        tuple(_ports(model.graph.input, symbols, ranges)),
-        tuple(_ports(model.graph.output, symbols, {})),
-        tuple(
-            Requirement(
-                symbols.read(check["left"]),
-                check["relation"],
-                symbols.read(check["right"]),
-                check["message"],
-                check["line"],
-            )
-            for check in checks
-        ),
-        {
-            name: entry.value
-            for graph in _graphs(model.graph)
-            for node in graph.node
-            for entry in node.metadata_props
-            if entry.key == metadata.LINE
-            for name in (node.name, *node.output)
-        },
-        tuple(
-            entry.value for tensor in _stored(model.graph) for entry in tensor.external_data if entry.key == "location"
-        ),
+        told["name"],
+        tuple(_ports(told["inputs"], sizes, ranges)),
+        tuple(_ports(told["outputs"], sizes, {})),
+        tuple(_requirement(check, sizes) for check in checks),
     )
 
 
-def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    """A graph, and the graphs within its nodes."""
-    pending = [graph]
-    while pending:
-        current = pending.pop()
-        yield current
-        for node in current.node:
-            for attribute in node.attribute:
-                if attribute.HasField("g"):
-                    pending.append(attribute.g)
-                pending += attribute.graphs
+def _requirement(check: Mapping[str, str], sizes: _Sizes) -> Requirement:
+    if check["relation"] not in RELATIONS:
+        raise ValueError(f"`{check['relation']}` is no relation")
+    left, right = sizes.read(check["left"]), sizes.read(check["right"])
+    return Requirement(left, check["relation"], right, str(check["message"]), str(check["line"]))
 
 
-def _stored(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    """Every tensor that is stored in a graph, in graphs within its nodes too."""
-    for current in _graphs(graph):
-        yield from current.initializer
-        for node in current.node:
-            for attribute in node.attribute:
-                yield from (attribute.t, *attribute.tensors)
+class _Sizes:
+    """Sizes as a model writes them: numbers, expressions, or names that may be any text."""
+
+    def __init__(self, *, expressions: bool) -> None:
+        self._expressions = expressions
+        self._symbols = Symbols()
+        self._named: dict[str, Dim] = {}
+        self._unnamed = 0
+
+    def read(self, size: int | str) -> Dim:
+        if isinstance(size, int):
+            return Dim.of(size)
+        if self._expressions:
+            return self._symbols.read(size)
+        if not size:
+            self._unnamed += 1
+            return Dim.symbol(f"?{self._unnamed}")
+        return self._named.setdefault(size, Dim.symbol(size))
 
 
-def _ports(values: Iterable[onnx.ValueInfoProto], symbols: Symbols, ranges: Mapping[str, str]) -> Iterable[Port]:
+def _ports(values: Iterable[Any], sizes: _Sizes, ranges: Mapping[str, str]) -> Iterator[Port]:
     for value in values:
-        tensor = value.type.tensor_type
-        dtype = from_onnx(tensor.elem_type)
+        declared = Declared(*value)
+        dtype = ELEMENTS.get(declared.type) if declared.type is not None else None
         if dtype is None:
-            raise ValueError(f"{value.name} has an element type that is not known")
-        shape = tuple(
-            symbols.read(size.dim_param) if size.dim_param else Dim.of(size.dim_value) for size in tensor.shape.dim
-        )
-        below = ranges.get(value.name)
-        yield Port(value.name, dtype, shape, None if below is None else symbols.read(below))
+            raise ValueError(f"`{declared.name}` is no tensor of an element type that dlc knows")
+        shape = tuple(sizes.read(size) for size in declared.shape or ())
+        below = ranges.get(declared.name)
+        yield Port(declared.name, dtype, shape, None if below is None else sizes.read(below), declared.shape is None)

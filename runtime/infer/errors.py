@@ -6,24 +6,26 @@ from dlc.grammar.diagnostics import Diagnostic
 
 
 class UnreadableModel(Diagnostic):
-    """A model file is missing, or is not an ONNX model that dlc has written, or is damaged."""
+    """A model file is missing or damaged, is not an ONNX model, claims tensors that it does not hold, or is one that
+    onnxruntime refuses.
+    """
 
     code = "DL8101"
     example = "dlc run missing.onnx --in x=x.npy"
 
 
-class ForeignModel(Diagnostic):
-    """A model was not exported by dlc. What it computes, and what its inputs must satisfy, is not known from a spec,
-    so it is not opened.
+class UnsupportedModel(Diagnostic):
+    """A model needs what the installed onnxruntime does not have: a newer version of ONNX or of its operators, or
+    operators of somebody's own. Libraries with custom operators are programs, and are not loaded.
     """
 
     code = "DL8102"
-    example = "dlc run resnet_from_elsewhere.onnx --in x=x.npy"
+    example = "dlc run model.onnx --in x=x.npy  # whose operators are those of opset 999"
 
 
 class UnsafeModel(Diagnostic):
-    """A model keeps its weights in a file outside its own folder, or behind a link. Such a file is not read, since
-    the model would choose what it is.
+    """A model keeps its weights in a file outside its own folder, behind a link or a hard link, or in what is no file
+    at all. It is not read, since the model would choose what it is.
     """
 
     code = "DL8103"
@@ -83,3 +85,30 @@ class RunFailed(Diagnostic):
 
     code = "DL8110"
     example = "dlc run model.onnx --in image=huge.npy"
+
+
+class LimitReached(Diagnostic):
+    """A model took up more memory or time than a model may that is run in a process of its own. `--memory` and
+    `--seconds` set the limits.
+    """
+
+    code = "DL8111"
+    example = "dlc run model.onnx --in x=x.npy  # which repeats its input 2**40 times"
+
+
+class ModelCrashed(Diagnostic):
+    """The process in which a model was run has ended by itself, as by a division that the processor refuses. It was a
+    process of its own, so that nothing else is lost.
+    """
+
+    code = "DL8112"
+    example = "dlc run model.onnx --in x=x.npy  # which divides -2**63 by -1"
+
+
+class UnknownProvider(Diagnostic):
+    """onnxruntime computes by execution providers: CPU, CUDA, OpenVINO and others. The one that was asked for is not
+    in the onnxruntime that is installed, or does not start here.
+    """
+
+    code = "DL8113"
+    example = "dlc run model.onnx --in x=x.npy --provider CUDDA"

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from onnx import helper
 
-from dlc.compiler.onnx import emit
+from dlc.compiler.onnx import save
 from dlc.compiler.onnx.emit import build_model, save_model
 from dlc.compiler.program import Model
 from dlc.compiler.weights import draw_weights
 from dlc.grammar.diagnostics import Diagnostic, Refusal
 from dlc.runtime.infer import errors
+from dlc.runtime.infer.engine import started
 from dlc.runtime.infer.session import Session
 
 Read = Callable[..., Model]
@@ -135,10 +137,6 @@ def damaged(path: Path, change: Callable[[onnx.ModelProto], None]) -> Path:
     return path
 
 
-def foreign(made: onnx.ModelProto) -> None:
-    made.producer_name = "pytorch"
-
-
 def undescribed(made: onnx.ModelProto) -> None:
     del made.metadata_props[:]
 
@@ -149,9 +147,9 @@ def hostile(made: onnx.ModelProto) -> None:
 
 @pytest.mark.parametrize(
     ("change", "kind"),
-    [(foreign, errors.ForeignModel), (undescribed, errors.UnreadableModel), (hostile, errors.UnreadableModel)],
+    [(undescribed, errors.UnreadableModel), (hostile, errors.UnreadableModel)],
 )
-def test_models_of_others_and_damaged_ones_are_refused(
+def test_damaged_models_are_refused(
     export: Callable[[str], Path], change: Callable[[onnx.ModelProto], None], kind: type[Diagnostic]
 ) -> None:
     with pytest.raises(Refusal) as caught:
@@ -167,37 +165,75 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
         assert [type(diagnostic) for diagnostic in caught.value.diagnostics] == [errors.UnreadableModel]
 
 
-@pytest.mark.parametrize("location", ["../secret.data", "/etc/hostname", "sub/../../secret.data", "link.data"])
-def test_weights_outside_the_folder_or_behind_a_link_are_refused(
-    model: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, location: str
-) -> None:
-    spec = model("model M(x: float[N, 30]) -> (y: float[N, 20]):\n    return x -> linear(20)\n")
-    monkeypatch.setattr(emit, "_MAX_FILE", 100)
-    folder = tmp_path / "out"
-    folder.mkdir()
-    path = folder / "model.onnx"
-    save_model(build_model(spec.graph, draw_weights(spec.graph.weights(), 0)), path)
-    assert Session(path, threads=1).run(x=np.ones((2, 30), np.float32))["y"].shape == (2, 20)
-    (tmp_path / "secret.data").write_bytes((folder / "model.onnx.data").read_bytes())
-    (folder / "link.data").symlink_to(tmp_path / "secret.data")
-    made = onnx.load(path, load_external_data=False)
-    for tensor in made.graph.initializer:
-        for entry in tensor.external_data:
-            if entry.key == "location":
-                entry.value = location
-    path.write_bytes(made.SerializeToString())
+@pytest.mark.parametrize("trusted", [False, True])
+def test_where_it_runs_makes_no_difference(export: Callable[[str], Path], trusted: bool) -> None:
+    with Session(export(SCORES), threads=1, trusted=trusted, spinning=False) as session:
+        results = session.run(**fitting())
+        assert results["total"] == 15
+        assert results["total"].shape == ()
+        empty = session.run(
+            tokens=np.zeros((0, 3), np.int64), mask=np.zeros((0, 3), np.float32), wide=np.ones((5, 3), np.float32)
+        )
+        assert empty["scores"].shape == (0, 3)
+        taken = session.time(fitting(), least=5, seconds=0, warm=0)
+        assert len(taken) == 5
+        assert min(taken) > 0
+
+
+@pytest.mark.parametrize("name", ["CPU", "cpu", "CPUExecutionProvider"])
+def test_a_provider_has_several_names(export: Callable[[str], Path], name: str) -> None:
+    assert Session(export(SCORES), threads=1, provider=name).run(**fitting())["total"] == 15
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_an_unknown_provider_is_refused(export: Callable[[str], Path], trusted: bool) -> None:
     with pytest.raises(Refusal) as caught:
-        Session(path)
-    assert [type(diagnostic) for diagnostic in caught.value.diagnostics] == [errors.UnsafeModel]
+        Session(export(SCORES), provider="CPUU", trusted=trusted)
+    (found,) = caught.value.diagnostics
+    assert type(found) is errors.UnknownProvider
+    assert found.help == "did you mean CPU?"
+    assert "CPU" in found.notes[0]
 
 
+def test_a_provider_that_does_not_start_is_refused() -> None:
+    with pytest.raises(Refusal, match="does not start here"):
+        started(["CPUExecutionProvider"], "CUDAExecutionProvider")
+    started(["CUDAExecutionProvider", "CPUExecutionProvider"], "CUDAExecutionProvider")
+
+
+def test_a_model_of_somebody_else_is_run(tmp_path: Path) -> None:
+    """Its sizes may have any names, or none; of an input without a shape all are taken."""
+    names = {"x": ["batch size", 2], "z": ["batch size", None], "w": None}
+    made = helper.make_model(
+        helper.make_graph(
+            [helper.make_node("Add", ["x", "z"], ["y"]), helper.make_node("Identity", ["w"], ["v"])],
+            "foreign",
+            [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name, shape in names.items()],
+            [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in "yv"],
+        ),
+        opset_imports=[helper.make_opsetid("", 21)],
+        ir_version=10,
+        producer_name="pytorch",
+    )
+    onnx.save(made, tmp_path / "foreign.onnx")
+    with Session(tmp_path / "foreign.onnx") as session:
+        assert [str(port) for port in session.inputs] == ["float[batch size, 2]", "float[batch size, ?1]", "float[...]"]
+        given = {"x": np.ones((3, 2), np.float32), "z": np.ones((3, 1), np.float32), "w": np.float32(7)}
+        results = session.call(given)
+        np.testing.assert_array_equal(results["y"], np.full((3, 2), 2))
+        assert results["v"] == 7
+        with pytest.raises(Refusal, match="batch size, which is 3, is due"):
+            session.call({**given, "z": np.ones((2, 1), np.float32)})
+
+
+@pytest.mark.parametrize("trusted", [False, True])
 def test_where_onnxruntime_stops_the_line_is_told(
-    export: Callable[[str], Path], capfd: pytest.CaptureFixture[str]
+    export: Callable[[str], Path], trusted: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
     text = "model M(x: float[N, 1, H, W]) -> (y: float[N, 4, H, W]):\n    x = relu(x)\n    return x -> conv(4, 3)\n"
     path = export(text)
     with pytest.raises(Refusal) as caught:
-        Session(path, threads=1).run(x=np.ones((1, 1, 0, 5), np.float32))
+        Session(path, threads=1, trusted=trusted).run(x=np.ones((1, 1, 0, 5), np.float32))
     (found,) = caught.value.diagnostics
     assert type(found) is errors.RunFailed
     assert "spec.dl:3" in found.message

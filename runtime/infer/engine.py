@@ -1,0 +1,163 @@
+"""A model in onnxruntime, within this process: how it is opened, run and timed."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlc.grammar.diagnostics import Refusal
+from dlc.runtime.infer.description import document
+from dlc.runtime.infer.errors import RunFailed, UnreadableModel, UnsupportedModel
+from dlc.runtime.infer.providers import resolve
+from dlc.runtime.infer.stored import Stored, line_of, read_stored
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, Any]
+
+_FATAL_ALONE = 4  # what else goes wrong is raised, and told by us
+_NODE = re.compile(r"Name:'([^']*)'")
+_OWN_DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc"}
+_CPU = "CPUExecutionProvider"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How onnxruntime computes.
+
+    provider: an execution provider, by its name or a part of it, such as `CUDA`. threads: how many compute an
+    operation, none for onnxruntime's choice, a thread a core. spinning: whether they wait for work busily, which
+    makes small models faster and costs processor time between two calls.
+    """
+
+    provider: str = "CPU"
+    threads: int | None = None
+    spinning: bool = True
+
+    def document(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Engine:
+    """A model that was opened. Raises Refusal where its file is not to be believed, and where onnxruntime refuses."""
+
+    def __init__(self, path: Path, options: Options) -> None:
+        self._path = path
+        stored = read_stored(path)
+        _refuse_strangers(path, stored)
+        self.description = document(stored)
+        self._outputs: list[str] = [value.name for value in stored.outputs]
+        self._session = _open(path, stored, options)
+
+    def run(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """The outputs by name, for inputs that fit. Raises Refusal where onnxruntime stops."""
+        try:
+            results: list[Any] = self._session.run(self._outputs, dict(arrays))
+        except _failures() as error:
+            raise Refusal(self._failure(str(error))) from None
+        return dict(zip(self._outputs, results, strict=True))
+
+    def time(self, arrays: Mapping[str, Array], *, least: int, seconds: float, warm: float) -> list[float]:
+        """The seconds of each of at least `least` runs, for so many seconds, after a time of warming up."""
+        ready = time.perf_counter() + warm
+        self.run(arrays)
+        while time.perf_counter() < ready:
+            self.run(arrays)
+        taken: list[float] = []
+        begin = time.perf_counter()
+        while len(taken) < least or time.perf_counter() - begin < seconds:
+            start = time.perf_counter()
+            self.run(arrays)
+            taken.append(time.perf_counter() - start)
+        return taken
+
+    def _failure(self, message: str) -> RunFailed:
+        """What onnxruntime has to say, with the line of the node that it names, perhaps with words of its own added."""
+        found = _NODE.search(message)
+        name = self.description["name"]
+        line = line_of(self._path, found[1]) if found else None
+        if line is None or found is None:
+            return RunFailed(f"onnxruntime could not run {name}", None, notes=(message,))
+        return RunFailed(f"onnxruntime stopped at `{found[1]}`, from {line}", None, notes=(message,))
+
+
+def _refuse_strangers(path: Path, stored: Stored) -> None:
+    """Operators of other domains than onnxruntime's own are programs that would have to be loaded."""
+    known = stored.functions
+    for domain, kind in stored.operators:
+        if domain not in _OWN_DOMAINS and (domain, kind) not in known:
+            raise Refusal(
+                UnsupportedModel(f"{path} uses `{domain}:{kind}`, an operator that onnxruntime does not have", None)
+            )
+
+
+def _open(path: Path, stored: Stored, options: Options) -> Any:
+    onnxruntime: Any = import_module("onnxruntime")  # which comes without types
+    provider = resolve(options.provider)
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = _FATAL_ALONE
+    if options.threads is not None:
+        settings.intra_op_num_threads = options.threads
+    if not options.spinning:
+        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    asked = [provider, *({_CPU} - {provider})]
+    try:
+        session = onnxruntime.InferenceSession(str(path.resolve()), settings, providers=asked)
+    except _failures() as error:
+        raise Refusal(_refused(path, stored, str(error))) from None
+    started(session.get_providers(), provider)
+    return session
+
+
+def started(providers: Sequence[str], asked: str) -> None:
+    """Refuses a session whose provider did not start: onnxruntime goes on with another and only says so in its log."""
+    from dlc.runtime.infer.errors import UnknownProvider
+
+    if not providers or providers[0] != asked:
+        told = f"{asked} is part of the onnxruntime that is installed, but does not start here"
+        raise Refusal(UnknownProvider(told, None, help="its libraries, or its device, may be missing"))
+
+
+def _refused(path: Path, stored: Stored, message: str) -> UnreadableModel | UnsupportedModel:
+    """Why onnxruntime refuses a file: for what it does not have, or for what is wrong with it."""
+    known = _operators()
+    newest: dict[str, int] = {}
+    for (domain, _), since in known.items():
+        newest[domain] = max(newest.get(domain, 0), since)
+    for domain, opset in stored.opsets.items():
+        plain = "" if domain == "ai.onnx" else domain
+        if plain in newest and opset > newest[plain]:
+            told = f"{path} is written in opset {opset} of {plain or 'ONNX'}, and the installed onnxruntime knows"
+            return UnsupportedModel(f"{told} {newest[plain]} at most", None, notes=(message,))
+    for domain, kind in stored.operators:
+        plain = "" if domain == "ai.onnx" else domain
+        if (plain, kind) not in known and (domain, kind) not in stored.functions:
+            told = f"{path} uses `{f'{plain}:' if plain else ''}{kind}`, an operator that onnxruntime does not have"
+            return UnsupportedModel(told, None)
+    if "IR version" in message or "ir_version" in message:
+        told = f"{path} has version {stored.version} of ONNX's format, which the installed onnxruntime does not know"
+        return UnsupportedModel(told, None, notes=(message,))
+    return UnreadableModel(f"onnxruntime cannot open {path}", None, notes=(message,))
+
+
+def _operators() -> dict[tuple[str, str], int]:
+    """The operators that onnxruntime has, and the newest version of each."""
+    state: Any = import_module("onnxruntime.capi.onnxruntime_pybind11_state")
+    known: dict[tuple[str, str], int] = {}
+    for schema in state.get_all_operator_schema():
+        key = str(schema.domain), str(schema.name)
+        known[key] = max(known.get(key, 0), int(schema.since_version))
+    return known
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What onnxruntime raises; its exceptions have no base of their own. Memory that runs out is another."""
+    kinds = vars(import_module("onnxruntime.capi.onnxruntime_pybind11_state")).values()
+    own = (kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Exception))
+    return (*own, RuntimeError, MemoryError, ValueError)
