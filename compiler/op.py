@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeGuard, cast
 
 from dlc.compiler.checked import Checked
 from dlc.compiler.dim import Dim
+from dlc.compiler.flow.reading import Flow, everything
 from dlc.compiler.init import Init
 from dlc.compiler.types import DType, Operand, Tensor
 from dlc.compiler.validation import Before, Bounds, Described
 
 if TYPE_CHECKING:
+    from dlc.compiler.flow.known import Known
     from dlc.compiler.onnx.context import OnnxContext, OnnxValue
     from dlc.compiler.torch.context import Code, TorchContext
 
@@ -238,6 +240,24 @@ class Op(Checked):
     def macs(self, *inputs: Any, **_: Any) -> Dim:
         """Multiply-adds for inputs of these types."""
         return Dim.of(0)
+
+    def flow(self, to: tuple[Tensor, ...], *inputs: Any, **_: Any) -> Flow | tuple[Flow, ...]:
+        """How results of the types `to` depend on inputs of these types, the same for all of them or one for each.
+
+        An operation that does not say depends on all of all inputs. What it says must hold: claims are proved by it.
+        """
+        return tuple(everything(result, *inputs) for result in to)
+
+    def flow_in_training(self, to: tuple[Tensor, ...], *inputs: Any, **_: Any) -> Flow | tuple[Flow, ...]:
+        """The same in training, where that is otherwise."""
+        return self.flow(to, *inputs)
+
+    def known(self, to: Tensor, *operands: Any, **_: Any) -> Known | None:
+        """What is known of the elements of a result of the type `to`, if it is made element by element, or of nothing.
+
+        `operands` speak of positions in the result.
+        """
+        return None
 
     @classmethod
     @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dlc.compiler.dim import Dim
+from dlc.compiler.flow.reading import Flow, batched
 from dlc.compiler.op import Example, NonNegative, Op
 from dlc.compiler.ops.losses import Reduction, reduced, require_classes, unless_mean
 from dlc.compiler.torch.context import Code, TorchContext
@@ -62,6 +63,9 @@ class Ctc(Op):
                     sizes=(operand.shape[0], logits.shape[0]),
                 )
         return reduced(Tensor(logits.dtype, logits.shape[:1]), self.reduction)
+
+    def flow(self, to: tuple[Tensor, ...], *inputs: Tensor | None) -> Flow | tuple[Flow, ...]:
+        return super().flow(to, *inputs) if self.reduction != "none" else batched(to[0], *inputs)
 
     def torch(
         self,

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.dim import Dim
+from dlc.compiler.flow.reading import Flow, Gate, Group, Name, Near, Read
 from dlc.compiler.op import Example, Op, Positive, PositiveFloat, Probability
 from dlc.compiler.torch.context import Code, TorchContext
 from dlc.compiler.types import (
@@ -73,6 +74,33 @@ class Attention(Op):
         if mask is not None:
             self._require_mask(q, k, mask)
         return q.reshaped((*q.shape[:-1], v.shape[-1]))
+
+    def flow(self, to: tuple[Tensor, ...], q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Flow:
+        result, query, last = to[0], q.rank - 2, q.rank - 1
+        groups: list[Group] = [(axis,) for axis in range(q.rank)]
+        sizes: dict[Name, Dim] = {**dict(enumerate(result.shape)), "key": k.shape[-2], "width": q.shape[-1]}
+        before: list[Group] = [(axis,) for axis in range(query)]
+        if q.rank > 3 and q.shape[-3] != k.shape[-3]:
+            groups[-3], before[-1] = ("served", "share"), ("served",)
+            sizes |= {"served": k.shape[-3], "share": q.shape[-3] // k.shape[-3]}
+        near = self.window - 1 if self.window is not None else None
+        keys: Read = ("key",)
+        if self.causal or near is not None:
+            keys = Near(query, None if near is None else -near, 0 if self.causal else near)
+        masks: list[Read] | None = None
+        gates: tuple[Gate, ...] = ()
+        if mask is not None:
+            across = [groups[query], keys]
+            places = [*groups[:query], *across][q.rank - mask.rank :]
+            whole = (*q.shape[:-1], k.shape[-2])[q.rank - mask.rank :]
+            masks = [
+                () if own == 1 and due != 1 else at for own, due, at in zip(mask.shape, whole, places, strict=True)
+            ]
+            hidden = False if mask.dtype is DType.BOOL else -math.inf
+            gates = (Gate(1, 3, hidden), Gate(2, 3, hidden))
+        reads = ((*groups[:last], ("width",)), (*before, keys, ("width",)), (*before, keys, (last,)))
+        given = None if masks is None else tuple(masks)
+        return Flow((*reads, given)[: 3 + (mask is not None)], tuple(groups), sizes, gates)
 
     def _require_heads(self, q: Tensor, k: Tensor, v: Tensor) -> None:
         for axis in range(q.rank - 2):

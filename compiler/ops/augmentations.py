@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from dlc.compiler.dim import Dim
+from dlc.compiler.flow.reading import Flow, batched
 from dlc.compiler.op import Example, Extents, Float, Int, Margins, Op, PositiveFloat, Probability
 from dlc.compiler.ops.drawing import Distribution, Drawing, Noise
 from dlc.compiler.ops.windows import per_axis, require_image
@@ -115,6 +116,9 @@ class RandomCrop(Augmentation):
                 )
         return x.reshaped((*x.shape[:2], *sizes))
 
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        return batched(to[0], x)
+
     def noise(self, x: Tensor) -> Noise:
         return _uniform(x.shape[0], Dim.of(x.rank - 2))
 
@@ -140,6 +144,9 @@ class RandomShift(Augmentation):
         per_axis("by", self.by, x)
         return x
 
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        return batched(to[0], x)
+
     def noise(self, x: Tensor) -> Noise:
         return _uniform(x.shape[0], Dim.of(x.rank - 2))
 
@@ -164,6 +171,9 @@ class RandomFlip(Augmentation):
         if resolve_axis(self.axis, x.rank) == 0:
             raise ShapeError("axis", "axis 0 numbers the examples, and each is turned by itself", label=str(x))
         return x
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        return batched(to[0], x)
 
     def noise(self, x: Tensor) -> Noise:
         return _uniform(x.shape[0], *[Dim.of(1)] * (x.rank - 1))
@@ -198,6 +208,9 @@ class RandomErase(Augmentation):
         if self.low > self.high:
             raise ShapeError("low", f"low is {self.low}, above high, {self.high}", against="high")
         return x
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        return batched(to[0], x)
 
     def noise(self, x: Tensor) -> Noise:
         return _uniform(Dim.of(5), x.shape[0], *[Dim.of(1)] * 3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from dlc.compiler.dim import Dim
+from dlc.compiler.flow.reading import Flow, batched
 from dlc.compiler.init import FanUniform
 from dlc.compiler.op import Example, Op, Size, Weight
 from dlc.compiler.ops.recurrent import require_both, require_start
@@ -30,6 +31,9 @@ class Cell(Op, abstract=True):
         if state is not None:
             require_start("state", state, result)
         return result
+
+    def flow(self, to: tuple[Tensor, ...], *inputs: Tensor | None) -> Flow:
+        return batched(to[0], *inputs)
 
     def weights(self, x: Tensor, *_: Any) -> dict[str, Weight]:
         start, rows = FanUniform(fan=self.width), self.width * self.gates

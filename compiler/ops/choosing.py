@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from dlc.compiler.dim import Dim
+from dlc.compiler.flow import known
+from dlc.compiler.flow.known import Known
+from dlc.compiler.flow.reading import Flow, Gate, pointwise
 from dlc.compiler.op import Example, Op
 from dlc.compiler.torch.context import Code, TorchContext
 from dlc.compiler.types import (
@@ -35,6 +38,9 @@ class Extreme(Op, abstract=True):
         for name, operand in (("x", x), ("y", y)):
             require_number(name, operand)
         return Tensor(dtype, broadcast(x, y))
+
+    def flow(self, to: tuple[Tensor, ...], x: Operand, y: Operand) -> Flow:
+        return pointwise(to[0], x, y)
 
     def torch(self, t: TorchContext, x: Code, y: Code) -> Code:
         if isinstance(t.inputs[0], Scalar):
@@ -99,6 +105,9 @@ class Clamp(Op):
             raise ShapeError("low", f"the lower bound {low} is above the upper bound {high}", against="high")
         return result
 
+    def flow(self, to: tuple[Tensor, ...], x: Tensor, low: Operand | None = None, high: Operand | None = None) -> Flow:
+        return pointwise(to[0], x, low, high)
+
     def torch(self, t: TorchContext, x: Code, low: Code | None = None, high: Code | None = None) -> Code:
         kinds = {isinstance(bound, Scalar) for bound in t.inputs[1:] if bound is not None}
         if len(kinds) > 1:  # PyTorch takes two numbers or two tensors
@@ -153,6 +162,12 @@ class Where(Op):
         both = Tensor(dtype, broadcast(a, b))
         return Tensor(dtype, broadcast(condition, both))
 
+    def flow(self, to: tuple[Tensor, ...], condition: Tensor, a: Operand, b: Operand) -> Flow:
+        return pointwise(to[0], condition, a, b, gates=(Gate(1, 0, False), Gate(2, 0, True)))
+
+    def known(self, to: Tensor, condition: Known, a: Known, b: Known) -> Known:
+        return Known(None, known.through(known.choice, condition, a, b))
+
     def torch(self, t: TorchContext, condition: Code, a: Code, b: Code) -> Code:
         if not all(isinstance(each, Scalar) for each in t.inputs[1:]):
             return t.call("torch.where", condition, a, b)
@@ -175,6 +190,11 @@ def _as_float(t: TorchContext, operand: Scalar, code: Code) -> Code:
 TypeName = Literal["float", "float64", "float16", "bfloat16", "int", "int32", "int8", "uint8", "bool"]
 
 
+def _holds(before: DType, after: DType) -> bool:
+    """Whether every int of one type is the same number in the other."""
+    return before is after or (before in (DType.INT, DType.INT32) and after in (DType.INT, DType.INT32))
+
+
 class Cast(Op):
     """x in another element type: floats are cut to ints towards 0, and as a bool is true what is not 0."""
 
@@ -192,6 +212,12 @@ class Cast(Op):
         dtype = DType(self.type)
         below = Dim.of(2) if x.dtype is DType.BOOL else x.below
         return Tensor(dtype, x.shape, below if dtype.is_int else None)
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        return pointwise(to[0], x, keeps=_holds(x.dtype, to[0].dtype))
+
+    def known(self, to: Tensor, x: Known) -> Known | None:
+        return Known(None, x.fills) if to.dtype.is_float else None
 
     def torch(self, t: TorchContext, x: Code) -> Code:
         dtype = DType(self.type)

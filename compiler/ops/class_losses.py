@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.dim import Dim
+from dlc.compiler.flow.reading import WHOLE, Flow, Read, flow
 from dlc.compiler.op import Example, Int, Op, Probability
 from dlc.compiler.ops.linear import as_long
 from dlc.compiler.ops.losses import Reduction, reduce, reduced, require_classes, unless_mean
@@ -65,6 +66,13 @@ class CrossEntropy(Op):
             require_classes(target, classes)
         require_class_weight(weight, classes, logits)
         return reduced(Tensor(logits.dtype, without(logits, axis)), self.reduction)
+
+    def flow(
+        self, to: tuple[Tensor, ...], logits: Tensor, target: Tensor, weight: Tensor | None = None
+    ) -> Flow | tuple[Flow, ...]:
+        if self.reduction != "none":
+            return super().flow(to, logits, target, weight)
+        return _each(to[0], logits, target, weight, self._axis(logits, target))
 
     def _axis(self, logits: Tensor, target: Tensor) -> int:
         if not target.dtype.is_float:
@@ -147,6 +155,13 @@ class Nll(Op):
         require_class_weight(weight, logits.shape[axis], logits)
         return reduced(Tensor(logits.dtype, without(logits, axis)), self.reduction)
 
+    def flow(
+        self, to: tuple[Tensor, ...], logits: Tensor, target: Tensor, weight: Tensor | None = None
+    ) -> Flow | tuple[Flow, ...]:
+        if self.reduction != "none":
+            return super().flow(to, logits, target, weight)
+        return _each(to[0], logits, target, weight, class_axis(logits, target, self.axis))
+
     def torch(self, t: TorchContext, logits: Code, target: Code, weight: Code | None = None) -> Code:
         type, goal = t.inputs[:2]
         logits = classes_second(t, logits, class_axis(type, goal, self.axis), type.rank)
@@ -208,6 +223,13 @@ def class_axis(logits: Tensor, target: Tensor, axis: int | None) -> int:
             help="say axis=1 or axis=-1",
         )
     return fits.pop()
+
+
+def _each(result: Tensor, logits: Tensor, target: Tensor, weight: Tensor | None, axis: int) -> Flow:
+    """Of each position a loss, from all its classes, which lie along `axis`."""
+    scores: list[Read] = [WHOLE if own == axis else (own - (own > axis),) for own in range(logits.rank)]
+    goal = scores if target.rank == logits.rank else [(own,) for own in range(target.rank)]
+    return flow(result, scores, goal, None if weight is None else [WHOLE])
 
 
 def without(logits: Tensor, axis: int) -> tuple[Dim, ...]:

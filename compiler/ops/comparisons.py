@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dlc.compiler.flow import known
+from dlc.compiler.flow.known import Known
+from dlc.compiler.flow.reading import Flow, pointwise
 from dlc.compiler.op import Example, Op
 from dlc.compiler.ops.operators import Binary
 from dlc.compiler.types import (
@@ -41,6 +44,9 @@ class Less(Comparison):
     operator = "<"
     onnx_name = "Less"
 
+    def known(self, to: Tensor, left: Known, right: Known) -> Known:
+        return known.ordered(left, right, strict=True)
+
 
 class LessEqual(Comparison):
     """left <= right, as a bool."""
@@ -48,6 +54,9 @@ class LessEqual(Comparison):
     examples = (Example("N T", "T", gives="bool N T"), Example("int N", 2, gives="bool N"))
     operator = "<="
     onnx_name = "LessOrEqual"
+
+    def known(self, to: Tensor, left: Known, right: Known) -> Known:
+        return known.ordered(left, right, strict=False)
 
 
 class Greater(Comparison):
@@ -57,6 +66,9 @@ class Greater(Comparison):
     operator = ">"
     onnx_name = "Greater"
 
+    def known(self, to: Tensor, left: Known, right: Known) -> Known:
+        return known.ordered(right, left, strict=True)
+
 
 class GreaterEqual(Comparison):
     """left >= right, as a bool."""
@@ -64,6 +76,9 @@ class GreaterEqual(Comparison):
     examples = (Example("N T", "T", gives="bool N T"), Example("int N", 2, gives="bool N"))
     operator = ">="
     onnx_name = "GreaterOrEqual"
+
+    def known(self, to: Tensor, left: Known, right: Known) -> Known:
+        return known.ordered(right, left, strict=False)
 
 
 class Equality(Binary, abstract=True):
@@ -81,6 +96,9 @@ class Equality(Binary, abstract=True):
         self.operand_type(left, right)
         return Tensor(DType.BOOL, broadcast(left, right))
 
+    def flow(self, to: tuple[Tensor, ...], left: Operand, right: Operand) -> Flow:
+        return pointwise(to[0], left, right, compares=True)
+
 
 class Equal(Equality):
     """left == right, as a bool."""
@@ -95,6 +113,9 @@ class Equal(Equality):
     operator = "=="
     onnx_name = "Equal"
 
+    def known(self, to: Tensor, left: Known, right: Known) -> Known:
+        return known.equal(left, right)
+
 
 class NotEqual(Equality):
     """left != right, as a bool."""
@@ -104,6 +125,9 @@ class NotEqual(Equality):
 
     def apply(self, g: OnnxContext, left: OnnxValue, right: OnnxValue, dtype: DType) -> OnnxValue:
         return g.op("Not", g.op("Equal", left, right))
+
+    def known(self, to: Tensor, left: Known, right: Known) -> Known:
+        return known.inverted(known.equal(left, right))
 
 
 class Logical(Binary, abstract=True):
@@ -122,6 +146,9 @@ class LogicalAnd(Logical):
     operator = "&"
     onnx_name = "And"
 
+    def known(self, to: Tensor, left: Known, right: Known) -> Known:
+        return Known(None, known.through(known.conjunction, left, right))
+
 
 class LogicalOr(Logical):
     """left or right: whether one or both are true."""
@@ -129,6 +156,9 @@ class LogicalOr(Logical):
     examples = (Example("bool N T", "bool T", gives="bool N T"),)
     operator = "|"
     onnx_name = "Or"
+
+    def known(self, to: Tensor, left: Known, right: Known) -> Known:
+        return Known(None, known.through(known.disjunction, left, right))
 
 
 class LogicalNot(Op):
@@ -140,6 +170,12 @@ class LogicalNot(Op):
     def infer(self, x: Tensor) -> Tensor:
         require_bool("x", x)
         return x
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        return pointwise(to[0], x)
+
+    def known(self, to: Tensor, x: Known) -> Known:
+        return known.inverted(x)
 
     def torch(self, t: TorchContext, x: Code) -> Code:
         return t.unary("~", x)

@@ -6,6 +6,7 @@ from string import ascii_letters
 from typing import TYPE_CHECKING
 
 from dlc.compiler.dim import Dim
+from dlc.compiler.flow.reading import Flow, Gate, Name
 from dlc.compiler.op import Example, Op
 from dlc.compiler.ops.linalg import same_type
 from dlc.compiler.types import DType, ShapeError, Tensor, TypeMismatch, axes, product, unify
@@ -86,6 +87,14 @@ class Einsum(Op):
                 help='convert the tensors first, as in cast(x, "int")',
             )
         return Tensor(dtype, tuple(sizes[name] for name in result))
+
+    def flow(self, to: tuple[Tensor, ...], *xs: Tensor) -> Flow:
+        terms, result = self.terms()
+        sizes: dict[Name, Dim] = {**self.sizes(xs)}
+        reads = tuple(tuple((name,) for name in term) for term in terms)
+        places = range(len(xs))
+        gates = tuple(Gate(of, by, 0) for of in places for by in places if of != by)
+        return Flow(reads, tuple((name,) for name in result), sizes, gates)
 
     def equation(self) -> str:
         """The pattern with a letter for each name: its first where that is free."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dlc.compiler.dim import Dim
+from dlc.compiler.flow.reading import Flow, batched, flow, taken
 from dlc.compiler.op import Example, Int, Op, PositiveFloat
 from dlc.compiler.ops.losses import Reduction, reduce, reduced, require_target, unless_mean
 from dlc.compiler.torch.context import Code, TorchContext
@@ -26,6 +27,11 @@ class CosineSimilarity(Op):
         require_target("y", y, "x", x)
         axis = resolve_axis(self.axis, x.rank)
         return Tensor(x.dtype, x.shape[:axis] + x.shape[axis + 1 :])
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor, y: Tensor) -> Flow:
+        axis = resolve_axis(self.axis, x.rank)
+        reads = taken(x, {axis: ("inner",)})
+        return flow(to[0], reads, reads, inner={"inner": x.shape[axis]})
 
     def torch(self, t: TorchContext, x: Code, y: Code) -> Code:
         return t.call("F.cosine_similarity", x, y, dim=self.axis)
@@ -56,6 +62,9 @@ class Triplet(Op):
             require_float(name, operand)
             require_target(name, operand, "anchor", anchor)
         return reduced(Tensor(anchor.dtype, anchor.shape[:-1]), self.reduction)
+
+    def flow(self, to: tuple[Tensor, ...], *inputs: Tensor) -> Flow | tuple[Flow, ...]:
+        return super().flow(to, *inputs) if self.reduction != "none" else batched(to[0], *inputs, axes=to[0].rank)
 
     def torch(self, t: TorchContext, anchor: Code, positive: Code, negative: Code) -> Code:
         margin = {} if self.margin == 1 else {"margin": self.margin}

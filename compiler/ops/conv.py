@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from dlc.compiler.dim import Dim
+from dlc.compiler.flow.reading import WHOLE, Flow, Near, Read, along, padded
 from dlc.compiler.init import FanUniform, Init
 from dlc.compiler.op import Example, Extents, Margins, Op, Positive, Size, Weight
 from dlc.compiler.ops.linear import without_bias
@@ -58,6 +59,14 @@ class Conv(Op):
         self._require_room(x, pads)
         shape = slide(x, per_axis("kernel", self.kernel, x), per_axis("stride", self.stride, x), pads, self._spread(x))
         return x.reshaped((x.shape[0], self.out, *shape))
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        kernel, stride = per_axis("kernel", self.kernel, x), per_axis("stride", self.stride, x)
+        how: dict[int, Read] = {1: WHOLE}
+        for place, ((before, behind), spread) in enumerate(zip(self._pads(x), self._spread(x), strict=True)):
+            near = Near(place + 2, -before, spread * (kernel[place] - 1) - before, by=stride[place])
+            how[place + 2] = padded(near, before, behind, self.pad_mode)
+        return along(x, to[0], how, fixed=(1,))
 
     def weights(self, x: Tensor) -> dict[str, Weight]:
         kernel = per_axis("kernel", self.kernel, x)
@@ -183,6 +192,14 @@ class ConvTranspose(Op):
                 raise ShapeError("pad", f"nothing of the result is left: {full} less twice {pad[axis]}", against="x")
             shape.append(result)
         return x.reshaped((x.shape[0], self.out, *shape))
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        kernel, stride, pad, _, dilation = self._geometry(x)
+        how: dict[int, Read] = {1: WHOLE}
+        for place, step in enumerate(stride):
+            low = pad[place] - dilation[place] * (kernel[place] - 1)
+            how[place + 2] = Near(place + 2, low, pad[place], per=step)
+        return along(x, to[0], how, fixed=(1,))
 
     def weights(self, x: Tensor) -> dict[str, Weight]:
         kernel = per_axis("kernel", self.kernel, x)

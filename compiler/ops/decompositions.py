@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from dlc.compiler.dim import Dim
+from dlc.compiler.flow.reading import WHOLE, Flow, Read, batched, flow, leading
 from dlc.compiler.op import Example, Op
 from dlc.compiler.ops.linalg import same_type
 from dlc.compiler.types import DType, ShapeError, Tensor, broadcast, product, require_axes, require_float, unify
@@ -36,6 +37,9 @@ class Det(Op):
         require_float("x", x)
         _square("x", x)
         return Tensor(x.dtype, x.shape[:-2])
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        return batched(to[0], x, axes=x.rank - 2)
 
     def torch(self, t: TorchContext, x: Code) -> Code:
         return t.call("torch.linalg.det", x)
@@ -69,6 +73,13 @@ class Solve(Op):
         batch = broadcast(a.reshaped(a.shape[:-2]), b.reshaped(b.shape[:-2]))
         return Tensor(a.dtype, (*batch, *b.shape[-2:]))
 
+    def flow(self, to: tuple[Tensor, ...], a: Tensor, b: Tensor) -> Flow:
+        result, trailing = to[0], min(b.rank, 2)
+        left: list[Read] = [*leading(a, result, 2, trailing), WHOLE, WHOLE]
+        right: list[Read] = [*leading(b, result, trailing, trailing), WHOLE]
+        right += [(result.rank - 1,)] if trailing == 2 else []
+        return flow(result, left, right, fixed=(result.rank - trailing,))
+
     def torch(self, t: TorchContext, a: Code, b: Code) -> Code:
         return t.call("torch.linalg.solve", a, b)
 
@@ -95,6 +106,9 @@ class SquareMap(Op, abstract=True):
         require_float("x", x)
         _square("x", x)
         return x
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        return batched(to[0], x, axes=x.rank - 2)
 
     def torch(self, t: TorchContext, x: Code) -> Code:
         return t.call(self.function, x)
@@ -162,6 +176,9 @@ class Decomposition(Op, abstract=True):
 
     no_onnx = "ONNX has no operator that decomposes a matrix"
     function: ClassVar[str]
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> tuple[Flow, ...]:
+        return tuple(batched(result, x, axes=x.rank - 2) for result in to)
 
     def torch(self, t: TorchContext, x: Code) -> Code:
         return t.call(self.function, x)

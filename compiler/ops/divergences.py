@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dlc.compiler.flow.reading import Flow, batched
 from dlc.compiler.op import Example, Op
 from dlc.compiler.ops.losses import Reduction, reduce, reduced, require_target
 from dlc.compiler.torch.context import Code, TorchContext
@@ -39,6 +40,11 @@ class KlDiv(Op):
         require_target("target_logits", target_logits, "logits", logits)
         return reduced(Tensor(logits.dtype, logits.shape[:-1]), self.reduction)
 
+    def flow(self, to: tuple[Tensor, ...], logits: Tensor, target_logits: Tensor) -> Flow | tuple[Flow, ...]:
+        if self.reduction != "none":
+            return super().flow(to, logits, target_logits)
+        return batched(to[0], logits, target_logits, axes=logits.rank - 1)
+
     def torch(self, t: TorchContext, logits: Code, target_logits: Code) -> Code:
         pair = [t.call("F.log_softmax", each, dim=-1) for each in (logits, target_logits)]
         if self.reduction == "sum":
@@ -73,6 +79,9 @@ class KlGaussian(Op):
         require_axes("mu", mu, 1)
         require_target("logvar", logvar, "mu", mu)
         return reduced(Tensor(mu.dtype, mu.shape[:1]), self.reduction)
+
+    def flow(self, to: tuple[Tensor, ...], mu: Tensor, logvar: Tensor) -> Flow | tuple[Flow, ...]:
+        return super().flow(to, mu, logvar) if self.reduction != "none" else batched(to[0], mu, logvar)
 
     def torch(self, t: TorchContext, mu: Code, logvar: Code) -> Code:
         each = t.call(t.defining(_KL_GAUSSIAN), mu, logvar)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dlc.compiler.flow.reading import WHOLE, Flow, flow, pointwise, unread
 from dlc.compiler.op import Example, Float, Probability, Size, Sizes
 from dlc.compiler.ops.drawing import Distribution, Drawing, Noise
 from dlc.compiler.ops.making import require_sizes
@@ -99,6 +100,9 @@ class NormalLike(Drawing):
         require_std(self.std)
         return x
 
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        return unread(to[0], x, fixed=range(x.rank))
+
     def noise(self, x: Tensor) -> Noise:
         return Noise(x, Distribution.NORMAL)
 
@@ -126,6 +130,9 @@ class UniformLike(Drawing):
         require_float("x", x)
         require_interval(self.low, self.high)
         return x
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        return unread(to[0], x, fixed=range(x.rank))
 
     def noise(self, x: Tensor) -> Noise:
         return Noise(x, Distribution.UNIFORM)
@@ -161,6 +168,9 @@ class Bernoulli(Draw):
             name = "shape" if self.shape else "p"
             raise ShapeError(name, "the probabilities are a tensor, which says all there is to say", label=f"p is {p}")
         return p
+
+    def flow(self, to: tuple[Tensor, ...], p: Tensor | None = None) -> Flow:
+        return pointwise(to[0], p, fixed=range(to[0].rank) if p is None else ())
 
     def noise(self, p: Tensor | None = None) -> Noise:
         return Noise(Tensor(DType.FLOAT, self.shape) if p is None else p, Distribution.UNIFORM)
@@ -233,6 +243,10 @@ class Categorical(Draw):
         for size in self.shape:
             require_positive("shape", size)
         return Tensor(DType.INT, (*weights.shape[:-1], *self.shape), weights.shape[-1])
+
+    def flow(self, to: tuple[Tensor, ...], weights: Tensor) -> Flow:
+        last = weights.rank - 1
+        return flow(to[0], [*((axis,) for axis in range(last)), WHOLE], fixed=range(last, to[0].rank))
 
     def torch(self, t: TorchContext, weights: Code) -> Code:
         type: Tensor = t.inputs[0]

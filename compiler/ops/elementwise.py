@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from dlc.compiler.flow import known
+from dlc.compiler.flow.known import Known
+from dlc.compiler.flow.reading import Flow, pointwise
 from dlc.compiler.op import Example, Op
 from dlc.compiler.torch.context import Code, TorchContext
 from dlc.compiler.types import Tensor, require_float, require_number
@@ -21,6 +24,9 @@ class Unary(Op, abstract=True):
     def infer(self, x: Tensor) -> Tensor:
         require_float("x", x)
         return x
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        return pointwise(to[0], x)
 
     def torch(self, t: TorchContext, x: Code) -> Code:
         return t.call(self.torch_name, x)
@@ -43,6 +49,9 @@ class Exp(Unary):
     examples = (Example("N T", gives="N T"),)
     torch_name = "torch.exp"
     onnx_name = "Exp"
+
+    def known(self, to: Tensor, x: Known) -> Known:
+        return Known(None, known.through(known.exponential, x))
 
 
 class Log(Unary):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dlc.compiler.flow.reading import Flow, pointwise
 from dlc.compiler.op import Example, Op
 from dlc.compiler.types import Tensor
 
@@ -19,6 +20,9 @@ class Stop(Op):
 
     def infer(self, x: Tensor) -> Tensor:
         return x
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        return pointwise(to[0], x, keeps=True)
 
     def torch(self, t: TorchContext, x: Code) -> Code:
         return t.method(x, "detach")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dlc.compiler.dim import Dim
+from dlc.compiler.flow.reading import WHOLE, Flow, Near, Read, aligned, flow, permuted
 from dlc.compiler.op import Example, Ints, Op
 from dlc.compiler.torch.context import Code
 from dlc.compiler.types import DType, ShapeError, Tensor, TypeMismatch, axes, broadcast, require_rank
@@ -112,6 +113,32 @@ class Index(Op):
                     grouped = place
                     result += _joint(group).shape
         return x.reshaped(result)
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor, *indices: Tensor) -> Flow:
+        reads: list[Read] = []
+        picks: dict[tuple[int, int], int] = {}
+        joint = _joint(list(indices)).rank if indices else 0
+        start = place = 0
+        for _, item, axis in self._by_axis(x):
+            match item:
+                case At(position):
+                    first = position + x.shape[axis] if position.less(0) else position
+                    reads.append(Near(None, first, first) if _counted(position) else WHOLE)
+                case NewAxis():
+                    place += 1
+                case Range():
+                    reads.append(_walked(item, x.shape[axis], place))
+                    place += 1
+                case Gather():
+                    if not picks:
+                        start = place
+                        place += joint
+                    picks[0, axis] = len(picks) + 1
+                    reads.append(WHOLE)
+        result = to[0]
+        behind = result.rank - start - joint
+        others = [aligned(index, result, above=behind) for index in indices]
+        return flow(result, reads, *others, picks=picks, keeps=True)
 
     def _by_axis(self, x: Tensor) -> Iterator[tuple[int, AxisItem, int]]:
         """Each item, with its place and the axis of x that it is for; slices in full stand for what is left over."""
@@ -231,6 +258,22 @@ def _bound(argument: str, bound: Dim | None, default: Dim, size: Dim, axis: int)
     return counted
 
 
+def _counted(bound: Dim) -> bool:
+    """Whether it is known from which end a position counts."""
+    return bound.less(0) is not None
+
+
+def _walked(item: Range, size: Dim, place: int) -> Read:
+    """The positions that a slice makes the axis `place` of the result of."""
+    start = Dim.of(0) if item.start is None else item.start
+    if item.is_full:
+        return (place,)
+    if not _counted(start):
+        return WHOLE
+    start = start + size if start.less(0) else start
+    return Near(place, start, start, by=item.step)
+
+
 def _slice(t: TorchContext, item: Range) -> str:
     start = "" if item.start is None or item.start == 0 else t.size(item.start)
     stop = "" if item.stop is None else t.size(item.stop)
@@ -276,6 +319,9 @@ class Positions(Op):
         below = Dim.of(max(self.places) + 1) if min(self.places) >= 0 else None
         return Tensor(DType.INT, (Dim.of(len(self.places)),), below)
 
+    def flow(self, to: tuple[Tensor, ...]) -> Flow:
+        return flow(to[0], fixed=(0,))
+
     def torch(self, t: TorchContext) -> Code:
         return t.factory("torch.tensor", Code(str(list(self.places))), dtype=None)
 
@@ -292,6 +338,10 @@ class SwapLast(Op):
     def infer(self, x: Tensor) -> Tensor:
         require_rank("x", x, 2, 99)
         return x.reshaped((*x.shape[:-2], x.shape[-1], x.shape[-2]))
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        last = x.rank - 1
+        return permuted(to[0], [*range(last - 1), last, last - 1])
 
     def torch(self, t: TorchContext, x: Code) -> Code:
         return t.attribute(x, "T" if t.inputs[0].rank == 2 else "mT")

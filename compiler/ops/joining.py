@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from dlc.compiler.dim import Dim
+from dlc.compiler.flow.reading import Flow, Near, Read, along, flow, padded, taken
 from dlc.compiler.op import Example, Int, NonNegative, Op, Positive, Sizes
 from dlc.compiler.types import DType, ShapeError, Tensor, TypeMismatch, axes, require_filled, resolve_axis, unify
 
@@ -63,6 +64,15 @@ class Concat(Op):
             shape[axis] = shape[axis] + other.shape[axis]
         return Tensor(dtype, tuple(shape), below)
 
+    def flow(self, to: tuple[Tensor, ...], *xs: Tensor) -> Flow:
+        axis = resolve_axis(self.axis, xs[0].rank)
+        reads: list[list[Read]] = []
+        before = Dim.of(0)
+        for x in xs:
+            reads.append([Near(axis, -before, -before) if own == axis else (own,) for own in range(x.rank)])
+            before = before + x.shape[axis]
+        return flow(to[0], *reads, keeps=True, fixed=(axis,) if len(xs) > 1 else ())
+
     def torch(self, t: TorchContext, *xs: Code) -> Code:
         return t.call("torch.cat", xs, dim=self.axis)
 
@@ -86,6 +96,11 @@ class Stack(Op):
         axis = resolve_axis(self.axis, xs[0].rank + 1)
         shape, dtype, below = _common(xs, apart=None)
         return Tensor(dtype, (*shape[:axis], Dim.of(len(xs)), *shape[axis:]), below)
+
+    def flow(self, to: tuple[Tensor, ...], *xs: Tensor) -> Flow:
+        axis = resolve_axis(self.axis, xs[0].rank + 1)
+        reads = [[(own + (own >= axis),) for own in range(x.rank)] for x in xs]
+        return flow(to[0], *reads, keeps=True, fixed=(axis,) if len(xs) > 1 else ())
 
     def torch(self, t: TorchContext, *xs: Code) -> Code:
         return t.call("torch.stack", xs, dim=self.axis) if self.axis else t.call("torch.stack", xs)
@@ -128,6 +143,16 @@ class Split(Op):
         axis = resolve_axis(self.axis, x.rank)
         return tuple(x.reshaped((*x.shape[:axis], size, *x.shape[axis + 1 :])) for size in self.sizes(x))
 
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> tuple[Flow, ...]:
+        axis = resolve_axis(self.axis, x.rank)
+        flows: list[Flow] = []
+        before = Dim.of(0)
+        for result, size in zip(to, self.sizes(x), strict=True):
+            how: Read = (axis,) if len(to) == 1 else Near(axis, before, before)
+            flows.append(along(x, result, {axis: how}, keeps=True))
+            before = before + size
+        return tuple(flows)
+
     def torch(self, t: TorchContext, x: Code) -> Code:
         if len(t.outputs) == 1:
             return x
@@ -164,6 +189,11 @@ class Unbind(Op):
                 sizes=(size,),
             )
         return (x.reshaped((*x.shape[:axis], *x.shape[axis + 1 :])),) * size.constant
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> tuple[Flow, ...]:
+        axis = resolve_axis(self.axis, x.rank)
+        places = range(len(to))
+        return tuple(flow(to[place], taken(x, {axis: Near(None, place, place)}), keeps=True) for place in places)
 
     def torch(self, t: TorchContext, x: Code) -> Code:
         return t.method(x, "unbind", self.axis)
@@ -202,6 +232,10 @@ class Pad(Op):
         below = x.below if self.mode != "zeros" or x.below is None else Dim.maximum(x.below, 1)
         shape = (*x.shape[:axis], x.shape[axis] + self.left + self.right, *x.shape[axis + 1 :])
         return Tensor(x.dtype, shape, below)
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        axis = resolve_axis(self.axis, x.rank)
+        return along(x, to[0], {axis: padded(Near(axis, -self.left, -self.left), self.left, self.right, self.mode)})
 
     def _check_copies(self, x: Tensor, axis: int) -> None:
         require_filled("x", x, range(x.rank))

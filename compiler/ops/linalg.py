@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dlc.compiler.dim import Dim
+from dlc.compiler.flow.known import Known, square
+from dlc.compiler.flow.reading import WHOLE, Flow, Gate, Group, Near, Read, flow, leading
 from dlc.compiler.op import Example, Op
 from dlc.compiler.types import (
     DType,
@@ -72,6 +74,17 @@ class Matmul(Op):
         batch = broadcast(left.reshaped(left.shape[:-2]), right.reshaped(right.shape[:-2]))
         return Tensor(dtype, (*batch, *left.shape[-2:-1], *(right.shape[-1:] if right.rank > 1 else ())))
 
+    def flow(self, to: tuple[Tensor, ...], left: Tensor, right: Tensor) -> Flow:
+        result = to[0]
+        columns = right.rank > 1
+        rows = left.rank > 1
+        inner: Group = ("inner",)
+        first: list[Read] = [*leading(left, result, 2 - (not rows), rows + columns)]
+        first += [(result.rank - 1 - columns,), inner] if rows else [inner]
+        second: list[Read] = [*leading(right, result, 2 - (not columns), rows + columns)]
+        second += [inner, (result.rank - 1,)] if columns else [inner]
+        return flow(result, first, second, inner={"inner": left.shape[-1]}, gates=(Gate(0, 1, 0), Gate(1, 0, 0)))
+
     def torch(self, t: TorchContext, left: Code, right: Code) -> Code:
         return t.binary("@", left, right)
 
@@ -97,6 +110,10 @@ class Dot(Op):
             )
         return Tensor(dtype, ())
 
+    def flow(self, to: tuple[Tensor, ...], x: Tensor, y: Tensor) -> Flow:
+        gates = (Gate(0, 1, 0), Gate(1, 0, 0))
+        return flow(to[0], [("inner",)], [("inner",)], inner={"inner": x.shape[0]}, gates=gates)
+
     def torch(self, t: TorchContext, x: Code, y: Code) -> Code:
         return t.call("torch.dot", x, y)
 
@@ -118,6 +135,9 @@ class Outer(Op):
         require_rank("y", y, 1)
         return Tensor(dtype, x.shape + y.shape)
 
+    def flow(self, to: tuple[Tensor, ...], x: Tensor, y: Tensor) -> Flow:
+        return flow(to[0], [(0,)], [(1,)], gates=(Gate(0, 1, 0), Gate(1, 0, 0)))
+
     def torch(self, t: TorchContext, x: Code, y: Code) -> Code:
         return t.call("torch.outer", x, y)
 
@@ -137,6 +157,11 @@ class Trace(Op):
         require_number("x", x)
         require_axes("x", x, 2)
         return Tensor(x.dtype if x.dtype.is_float else DType.INT, x.shape[:-2])
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        inner: Read = ("inner",) if x.shape[-1] == x.shape[-2] else WHOLE
+        reads: list[Read] = [*((axis,) for axis in range(x.rank - 2)), inner, inner]
+        return flow(to[0], reads, inner={"inner": x.shape[-1]})
 
     def torch(self, t: TorchContext, x: Code) -> Code:
         if t.inputs[0].rank == 2:
@@ -161,6 +186,15 @@ class Diag(Op):
         if x.rank == 1:
             return Tensor(x.dtype, x.shape * 2)
         return x.reshaped([x.shape[0] if x.shape[0] == x.shape[1] else Dim.minimum(*x.shape)])
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        if x.rank == 1:
+            return flow(to[0], [(0,)], fixed=(0, 1))
+        whole = x.shape[0] == x.shape[1]
+        return flow(to[0], [(0,), (0,)] if whole else [Near(0, 0, 0), Near(0, 0, 0)])
+
+    def known(self, to: Tensor, x: Known) -> Known | None:
+        return square(to) if to.rank == 2 else None
 
     def torch(self, t: TorchContext, x: Code) -> Code:
         return t.call("torch.diag", x)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.dim import Dim
+from dlc.compiler.flow.reading import WHOLE, Flow, Read, along, flow, pointwise
 from dlc.compiler.init import Constant, FanUniform, Init, Normal, PaddedNormal
 from dlc.compiler.op import Example, NonNegative, Op, Size, Weight
 from dlc.compiler.torch.context import Code, TorchContext
@@ -43,6 +44,10 @@ class Linear(Op):
         require_axes("x", x, 1)
         require_positive("out", self.out)
         return x.reshaped((*x.shape[:-1], self.out))
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        last = x.rank - 1
+        return along(x, to[0], {last: WHOLE}, fixed=(last,))
 
     def weights(self, x: Tensor) -> dict[str, Weight]:
         width = x.shape[-1]
@@ -90,6 +95,11 @@ class Bilinear(Op):
                 "y", "x and y differ in more than their last axis", label=f"{y}, and x is {x}", against="x"
             )
         return x.reshaped((*x.shape[:-1], self.out))
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor, y: Tensor) -> Flow:
+        last = x.rank - 1
+        reads: list[Read] = [*((axis,) for axis in range(last)), WHOLE]
+        return flow(to[0], reads, reads, fixed=(last,))
 
     def weights(self, x: Tensor, y: Tensor) -> dict[str, Weight]:
         start = FanUniform(fan=x.shape[-1])
@@ -143,6 +153,9 @@ class Embedding(Op):
             raise ShapeError("padding", f"there is no row {self.padding} in a table of {self.count} rows")
         return Tensor(DType.FLOAT, (*index.shape, self.width))
 
+    def flow(self, to: tuple[Tensor, ...], index: Tensor) -> Flow:
+        return flow(to[0], [(axis,) for axis in range(index.rank)], fixed=(index.rank,))
+
     def weights(self, index: Tensor) -> dict[str, Weight]:
         start = Normal() if self.padding is None else PaddedNormal(padding=self.padding)
         return {"weight": Weight((self.count, self.width), self.init or start)}
@@ -175,6 +188,9 @@ class Prelu(Op):
         if self.channels:
             require_axes("x", x, 2)
         return x
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        return pointwise(to[0], x, fixed=(1,) if self.channels else ())
 
     def weights(self, x: Tensor) -> dict[str, Weight]:
         return {"weight": Weight((x.shape[1] if self.channels else Dim.of(1),), Constant(value=0.25))}

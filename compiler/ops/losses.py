@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from dlc.compiler.flow.reading import Flow, pointwise
 from dlc.compiler.op import Example, Float, Op, PositiveFloat
 from dlc.compiler.torch.context import Code, TorchContext
 from dlc.compiler.types import (
@@ -28,6 +29,11 @@ class ElementLoss(Op, abstract=True):
 
     reduction: Reduction = "mean"
     torch_name: ClassVar[str]
+
+    def flow(self, to: tuple[Tensor, ...], prediction: Tensor, target: Tensor) -> Flow | tuple[Flow, ...]:
+        if self.reduction != "none":
+            return super().flow(to, prediction, target)
+        return pointwise(to[0], prediction, target)
 
     def torch(self, t: TorchContext, prediction: Code, target: Code) -> Code:
         target = as_type(t, target, t.inputs[1], t.inputs[0].dtype)

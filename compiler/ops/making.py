@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from dlc.compiler.dim import Dim
+from dlc.compiler.flow.known import Known, Line, compared, constant, square
+from dlc.compiler.flow.reading import Flow, flow, unread
 from dlc.compiler.op import Example, Float, Int, Op, Size, Sizes
 from dlc.compiler.torch.context import Code, TorchContext
 from dlc.compiler.types import DType, ShapeError, Tensor, require_rank
@@ -32,6 +34,12 @@ class Filled(Op, abstract=True):
     def infer(self) -> Tensor:
         require_sizes(self.shape)
         return Tensor(DType.FLOAT, self.shape)
+
+    def flow(self, to: tuple[Tensor, ...]) -> Flow:
+        return flow(to[0])
+
+    def known(self, to: Tensor) -> Known:
+        return constant(self.filling)
 
     def torch(self, t: TorchContext) -> Code:
         return t.factory(self.torch_name, *sizes_of(self.shape))
@@ -80,6 +88,13 @@ class Fill(Op):
         require_rank("value", value, 0)
         return value.reshaped(self.shape)
 
+    def flow(self, to: tuple[Tensor, ...], *value: Tensor | None) -> Flow:
+        return flow(to[0], *(None if each is None else () for each in value))
+
+    def known(self, to: Tensor, *value: Known) -> Known | None:
+        number = self.value.constant if isinstance(self.value, Dim) else self.value
+        return constant(number) if number is not None else value[0] if value else None
+
     def _static(self) -> Tensor:
         if self.value is None:
             raise ShapeError(None, "there is no value to fill with", help="give it by name: fill(N, value=0.5)")
@@ -126,6 +141,12 @@ class Arange(Op):
         length = (way + abs(self.step) - 1) // abs(self.step)
         least, above = (start, stop) if self.step > 0 else (stop + 1, start + 1)
         return Tensor(DType.INT, (length,), above if least.less(0) is False else None)
+
+    def flow(self, to: tuple[Tensor, ...]) -> Flow:
+        return flow(to[0], fixed=(0,))
+
+    def known(self, to: Tensor) -> Known:
+        return Known(Line(((0, self.step),), self._ends()[0]))
 
     def _ends(self) -> tuple[Dim, Dim]:
         return (Dim.of(0), self.a) if self.b is None else (self.a, self.b)
@@ -178,6 +199,12 @@ class Eye(Op):
         require_sizes((self.n,), "n")
         return Tensor(DType.FLOAT, (self.n, self.n))
 
+    def flow(self, to: tuple[Tensor, ...]) -> Flow:
+        return flow(to[0], joint=True)
+
+    def known(self, to: Tensor) -> Known:
+        return square(to)
+
     def torch(self, t: TorchContext) -> Code:
         return t.factory("torch.eye", self.n)
 
@@ -196,6 +223,12 @@ class CausalMask(Op):
         require_sizes((self.n,), "n")
         return Tensor(DType.BOOL, (self.n, self.n))
 
+    def flow(self, to: tuple[Tensor, ...]) -> Flow:
+        return flow(to[0], fixed=(0, 1))
+
+    def known(self, to: Tensor) -> Known:
+        return Known(None, compared(Line(((0, -1), (1, 1)), Dim.of(0)), strict=False))
+
     def torch(self, t: TorchContext) -> Code:
         return t.method(t.factory("torch.ones", self.n, self.n, dtype=DType.BOOL), "tril")
 
@@ -211,6 +244,12 @@ class Like(Op, abstract=True):
 
     def infer(self, x: Tensor) -> Tensor:
         return x.cast(x.dtype)
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        return unread(to[0], x)
+
+    def known(self, to: Tensor, x: Known) -> Known:
+        return constant(self.filling)
 
     def torch(self, t: TorchContext, x: Code) -> Code:
         return t.call(f"torch.{self.name}", x)

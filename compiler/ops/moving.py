@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from dlc.compiler.dim import Dim
+from dlc.compiler.flow.known import Known, Line, kept
+from dlc.compiler.flow.reading import WHOLE, Flow, Near, along, pointwise
 from dlc.compiler.op import Example, Int, Op, Positive
 from dlc.compiler.types import DType, ShapeError, Tensor, require_rank, resolve_axis
 
@@ -23,6 +25,10 @@ class Roll(Op):
     def infer(self, x: Tensor) -> Tensor:
         resolve_axis(self.axis, x.rank)
         return x
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        axis = resolve_axis(self.axis, x.rank)
+        return along(x, to[0], {axis: WHOLE}, fixed=(axis,))
 
     def torch(self, t: TorchContext, x: Code) -> Code:
         return t.method(x, "roll", self.shift, dims=self.axis)
@@ -45,6 +51,11 @@ class Flip(Op):
         resolve_axis(self.axis, x.rank)
         return x
 
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        axis = resolve_axis(self.axis, x.rank)
+        last = x.shape[axis] - 1
+        return along(x, to[0], {axis: Near(axis, last, last, by=-1)}, keeps=True)
+
     def torch(self, t: TorchContext, x: Code) -> Code:
         return t.method(x, "flip", self.axis)
 
@@ -56,10 +67,19 @@ class Triangle(Op, abstract=True):
     """One triangle of the last two axes, zeros in the other."""
 
     diagonal: Int = 0
+    side: ClassVar[int]  # 1 where what is above goes, -1 where what is below
 
     def infer(self, x: Tensor) -> Tensor:
         require_rank("x", x, 2, 99)
         return x
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        return pointwise(to[0], x, fixed=(x.rank - 2, x.rank - 1))
+
+    def known(self, to: Tensor, x: Known) -> Known:
+        row, column = Line(((to.rank - 2, 1),), Dim.of(0)), Line(((to.rank - 1, 1),), Dim.of(0))
+        beyond = column.plus(row, -1).plus(Line((), Dim.of(-self.diagonal))).times(self.side)
+        return kept(x, beyond)
 
     def torch(self, t: TorchContext, x: Code) -> Code:
         return t.method(x, self.name, self.diagonal) if self.diagonal else t.method(x, self.name)
@@ -71,12 +91,14 @@ class Triangle(Op, abstract=True):
 class Tril(Triangle):
     """Zeros above the `diagonal`-th diagonal of the last two axes; 0 is the main one, 1 the one above it."""
 
+    side = 1
     examples = (Example("N T", gives="N T"), Example("N T T", diagonal=-1, gives="N T T"))
 
 
 class Triu(Triangle):
     """Zeros below the `diagonal`-th diagonal of the last two axes; 0 is the main one, 1 the one above it."""
 
+    side = -1
     examples = (Example("N T", gives="N T"), Example("bool T T", diagonal=1, gives="bool T T"))
 
 
@@ -103,6 +125,10 @@ class Unfold(Op):
     def infer(self, x: Tensor) -> Tensor:
         axis = resolve_axis(self.axis, x.rank)
         return x.reshaped((*x.shape[:axis], self.windows(x), *x.shape[axis + 1 :], self.kernel))
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        axis = resolve_axis(self.axis, x.rank)
+        return along(x, to[0], {axis: Near(axis, 0, self.kernel - 1, by=self.stride)}, fixed=(x.rank,))
 
     def torch(self, t: TorchContext, x: Code) -> Code:
         return t.method(x, "unfold", self.axis, self.kernel, self.stride)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dlc.compiler.dim import Dim
+from dlc.compiler.flow.reading import Flow, pointwise
 from dlc.compiler.op import Example, Op, Probability
 from dlc.compiler.ops.windows import require_image
 from dlc.compiler.torch.context import Code, TorchContext
@@ -23,6 +24,9 @@ class Dropping(Op, abstract=True):
     def infer(self, x: Tensor) -> Tensor:
         require_float("x", x)
         return Tensor(x.dtype, x.shape)
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        return pointwise(to[0], x)
 
     def onnx(self, g: OnnxContext, x: OnnxValue) -> OnnxValue:
         return x

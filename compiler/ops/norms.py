@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dlc.compiler.dim import Dim
+from dlc.compiler.flow.reading import Flow, mixed, pointwise
 from dlc.compiler.init import Ones, Zeros
 from dlc.compiler.op import Example, Op, Positive, PositiveFloat, Probability, Weight
 from dlc.compiler.ops.conv import unlike
@@ -47,6 +48,12 @@ class BatchNorm(Op):
         require_rank("x", x, 2, 5)
         require_filled("x", x, [1])
         return x
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        return pointwise(to[0], x, fixed=(1,))
+
+    def flow_in_training(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        return mixed(x, to[0], [axis for axis in range(x.rank) if axis != 1], fixed=(1,))
 
     def weights(self, x: Tensor) -> dict[str, Weight]:
         channels = (x.shape[1],)
@@ -92,6 +99,10 @@ class LayerNorm(Op):
             raise ShapeError("axes", f"the last {self.axes} axes are due, and x has {x.rank}", label=str(x))
         return x
 
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        last = range(x.rank - self.axes, x.rank)
+        return mixed(x, to[0], last, fixed=last if self.affine else ())
+
     def weights(self, x: Tensor) -> dict[str, Weight]:
         if not self.affine:
             return {}
@@ -133,6 +144,9 @@ class RmsNorm(Op):
         require_axes("x", x, 1)
         return x
 
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        return mixed(x, to[0], [x.rank - 1], fixed=(x.rank - 1,))
+
     def weights(self, x: Tensor) -> dict[str, Weight]:
         return {"weight": Weight(x.shape[-1:], Ones())}
 
@@ -169,6 +183,9 @@ class GroupNorm(Op):
                 sizes=(x.shape[1],),
             )
         return x
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        return mixed(x, to[0], range(1, x.rank), fixed=(1,))
 
     def weights(self, x: Tensor) -> dict[str, Weight]:
         return _affine((x.shape[1],)) if self.affine else {}
@@ -215,6 +232,9 @@ class InstanceNorm(Op):
         if product(x.shape[2:]) == 1:
             raise ShapeError("x", "each channel has a single position, which has no variance", label=str(x))
         return x
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        return mixed(x, to[0], range(2, x.rank), fixed=(1,) if self.affine else ())
 
     def weights(self, x: Tensor) -> dict[str, Weight]:
         return _affine((x.shape[1],)) if self.affine else {}

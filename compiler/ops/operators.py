@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from dlc.compiler.dim import Dim
+from dlc.compiler.flow import known
+from dlc.compiler.flow.known import Known
+from dlc.compiler.flow.reading import Flow, pointwise
 from dlc.compiler.op import Example, Op
 from dlc.compiler.types import (
     DType,
@@ -38,6 +41,9 @@ class Binary(Op, abstract=True):
         require_number("right", right)
         return Tensor(self.operand_type(left, right), broadcast(left, right))
 
+    def flow(self, to: tuple[Tensor, ...], left: Operand, right: Operand) -> Flow:
+        return pointwise(to[0], left, right)
+
     def torch(self, t: TorchContext, left: Code, right: Code) -> Code:
         return t.binary(self.operator, left, right)
 
@@ -64,6 +70,10 @@ class Add(Binary):
     operator = "+"
     onnx_name = "Add"
 
+    def known(self, to: Tensor, left: Known, right: Known) -> Known:
+        line = left.line.plus(right.line) if left.line and right.line else None
+        return Known(line, known.through(known.plus, left, right))
+
 
 class Subtract(Binary):
     """left - right."""
@@ -76,6 +86,10 @@ class Subtract(Binary):
     operator = "-"
     onnx_name = "Sub"
 
+    def known(self, to: Tensor, left: Known, right: Known) -> Known:
+        line = left.line.plus(right.line, -1) if left.line and right.line else None
+        return Known(line, known.through(known.minus, left, right))
+
 
 class Multiply(Binary):
     """left * right."""
@@ -87,6 +101,9 @@ class Multiply(Binary):
     )
     operator = "*"
     onnx_name = "Mul"
+
+    def known(self, to: Tensor, left: Known, right: Known) -> Known:
+        return Known(known.scaled(left, right) or known.scaled(right, left), known.through(known.times, left, right))
 
 
 class Divide(Binary):
@@ -104,6 +121,9 @@ class Divide(Binary):
     def operand_type(self, left: Operand, right: Operand) -> DType:
         dtype = promote(left, right)
         return dtype if dtype.is_float else DType.FLOAT
+
+    def known(self, to: Tensor, left: Known, right: Known) -> Known:
+        return Known(None, known.through(known.over, left, right))
 
 
 class FloorDivide(Binary):
@@ -180,6 +200,13 @@ class Negate(Op):
     def infer(self, x: Tensor) -> Tensor:
         require_number("x", x)
         return x.cast(x.dtype)
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        return pointwise(to[0], x)
+
+    def known(self, to: Tensor, x: Known) -> Known:
+        fills = known.through(known.negative, x)
+        return Known(x.line.times(-1) if x.line else None, fills)
 
     def torch(self, t: TorchContext, x: Code) -> Code:
         return t.unary("-", x)

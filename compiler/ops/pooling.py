@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from dlc.compiler.dim import Dim
+from dlc.compiler.flow.reading import WHOLE, Flow, Name, Near, Read, along
 from dlc.compiler.op import Example, Extents, Margins, Op
 from dlc.compiler.ops.conv import onnx_pads, unlike
 from dlc.compiler.ops.windows import per_axis, require_image, short, slide
@@ -43,6 +45,14 @@ class Pool(Op, abstract=True):
         stride, kernel = short(self._strides(x)), short(per_axis("kernel", self.kernel, x))
         pad = short(per_axis("pad", self.pad, x))
         return unlike({"stride": stride, "padding": pad}, {"stride": kernel, "padding": 0})
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        kernel, stride = per_axis("kernel", self.kernel, x), self._strides(x)
+        spread = per_axis("dilation", getattr(self, "dilation", 1), x)
+        how: dict[int, Read] = {}
+        for place, (pad, _) in enumerate(self._pads(x)):
+            how[place + 2] = Near(place + 2, -pad, spread[place] * (kernel[place] - 1) - pad, by=stride[place])
+        return along(x, to[0], how)
 
 
 class MaxPool(Pool):
@@ -136,6 +146,11 @@ class AdaptivePool(Op, abstract=True):
         require_image("x", x)
         require_filled("x", x, range(1, x.rank))
         return x.reshaped((*x.shape[:2], *per_axis("size", self.size, x)))
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        inner: dict[Name, Dim] = {f"all{axis}": x.shape[axis] for axis in range(2, x.rank)}
+        how: dict[int, Read] = {axis: (f"all{axis}",) if to[0].shape[axis] == 1 else WHOLE for axis in range(2, x.rank)}
+        return along(x, to[0], how, inner=inner)
 
     def torch(self, t: TorchContext, x: Code) -> Code:
         type: Tensor = t.inputs[0]

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.dim import Dim
+from dlc.compiler.flow.reading import WHOLE, Flow, along
 from dlc.compiler.op import Example, Op, Positive, PositiveFloat, Size
 from dlc.compiler.ops.making import require_sizes
 from dlc.compiler.torch.context import Code, TorchContext
@@ -66,6 +67,10 @@ class Rope(Op):
                 sizes=(x.shape[-1],),
             )
         return x
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        last = x.rank - 1
+        return along(x, to[0], {last: WHOLE}, fixed=(last - 1, last))
 
     def torch(self, t: TorchContext, x: Code) -> Code:
         usual = {"base": 10000.0, "offset": Dim.of(0), "interleaved": False}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from dlc.compiler.dim import Dim
+from dlc.compiler.flow.reading import Flow, Name
 from dlc.compiler.op import Example, Named, Op
 from dlc.compiler.ops import patterns
 from dlc.compiler.ops.patterns import Group, Pattern
@@ -27,6 +28,12 @@ class Patterned(Op, abstract=True):
     def read(self, x: Tensor) -> tuple[Pattern, dict[str, Dim]]:
         pattern = patterns.read(self.pattern, x.rank)
         return pattern, patterns.bind(pattern, x, dict(self.sizes))
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        pattern, sizes = self.read(x)
+        named: dict[Name, Dim] = {**sizes}
+        moves = all(name in pattern.after for name in pattern.before)
+        return Flow((pattern.left,), pattern.right, named, keeps=moves)
 
 
 class TorchAxes:

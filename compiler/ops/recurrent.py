@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from dlc.compiler.dim import Dim
+from dlc.compiler.flow.reading import WHOLE, Flow, Near, Read, flow
 from dlc.compiler.init import FanUniform, Init
 from dlc.compiler.op import Example, Op, Positive, Probability, Size, Weight
 from dlc.compiler.ops.conv import unlike
@@ -73,6 +74,18 @@ class Recurrent(Op, abstract=True):
     def infer(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, ...]:
         self.check(x, {"state": (state, self.out)})
         return self.states(x), self.last(x, self.out)
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor, *starts: Tensor | None) -> tuple[Flow, ...]:
+        batch = self.depth > 1
+        states, *lasts = to
+        time: Read = WHOLE if self.bidirectional else Near(1, None, 0)
+        first = [None if start is None else _start(0, start) for start in starts]
+        last = [None if start is None else _start(int(batch), start) for start in starts]
+        flows = [flow(states, [(0,), time, WHOLE], *first, fixed=(2,))]
+        for each in lasts:
+            fixed = [axis for axis in range(each.rank) if axis != int(batch)]
+            flows.append(flow(each, [(int(batch),), WHOLE, WHOLE], *last, fixed=fixed))
+        return tuple(flows)
 
     def states(self, x: Tensor) -> Tensor:
         return x.reshaped((*x.shape[:2], self.out * self.ways))
@@ -257,6 +270,11 @@ class Lstm(Recurrent):
 
     def options(self) -> dict[str, Any]:
         return super().options() | ({} if self.proj == 0 else {"proj_size": self.proj})
+
+
+def _start(place: int, start: Tensor) -> list[Read]:
+    """How the first state is read: its examples, which are the axis `place` of a result, each for itself."""
+    return [*([WHOLE] if start.rank == 3 else []), (place,), WHOLE]
 
 
 def require_start(name: str, start: Tensor, due: Tensor) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dlc.compiler.dim import Dim
+from dlc.compiler.flow.reading import Flow, without
 from dlc.compiler.op import Example, Int, Ints, NonNegative, Op, PositiveFloat
 from dlc.compiler.types import (
     DType,
@@ -60,6 +61,9 @@ class Reduction(Op, abstract=True):
         sizes = [Dim.of(1) if axis in axes else size for axis, size in enumerate(x.shape)]
         kept = [size for axis, size in enumerate(sizes) if self.keep or axis not in axes]
         return Tensor(self.dtype(x), tuple(kept))
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        return without(x, to[0], self.reduced(x), keep=self.keep)
 
     def options(self, x: Tensor) -> dict[str, Any]:
         """The arguments dim and keepdim of PyTorch's reductions, as they were given."""

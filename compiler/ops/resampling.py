@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from dlc.compiler.dim import Dim
+from dlc.compiler.flow.reading import WHOLE, Flow, Group, Name, Near, Reads, along
 from dlc.compiler.op import Example, Op, Positive, Sizes
 from dlc.compiler.types import ShapeError, Tensor, axes, require_filled, require_float, require_rank
 
@@ -31,6 +32,13 @@ class PixelShuffle(Op):
                 sizes=(channels,),
             )
         return x.reshaped((count, left, height * self.factor, width * self.factor))
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        size = Dim.of(self.factor)
+        sizes: dict[Name, Dim] = {"n": x.shape[0], "c": to[0].shape[1], "h": x.shape[2], "w": x.shape[3]}
+        reads: Reads = (("n",), ("c", "down", "right"), ("h",), ("w",))
+        result: tuple[Group, ...] = (("n",), ("c",), ("h", "down"), ("w", "right"))
+        return Flow((reads,), result, sizes | {"down": size, "right": size}, keeps=True)
 
     def torch(self, t: TorchContext, x: Code) -> Code:
         return t.call("F.pixel_shuffle", x, self.factor)
@@ -81,6 +89,12 @@ class Resize(Op):
         if self.mode in ("bilinear", "bicubic") and x.rank != 4:
             raise ShapeError("mode", f'"{self.mode}" is for images, of 4 axes', label=str(x), help='mode="linear"')
         return x.reshaped((*x.shape[:2], *self.target(x)))
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        behind = range(2, x.rank)
+        if self.mode == "nearest" and self.factor is not None:
+            return along(x, to[0], {axis: Near(axis, 1 - self.factor, 0, per=self.factor) for axis in behind})
+        return along(x, to[0], dict.fromkeys(behind, WHOLE), fixed=behind)
 
     def torch(self, t: TorchContext, x: Code) -> Code:
         mode = _LINEAR[t.inputs[0].rank] if self.mode == "linear" else self.mode

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, ClassVar
 
 from dlc.compiler.dim import Dim
+from dlc.compiler.flow.known import NOWHERE, Known
+from dlc.compiler.flow.reading import WHOLE, Flow, Near, along, chosen, mixed
 from dlc.compiler.op import Example, Int, Op, Size
 from dlc.compiler.types import DType, ShapeError, Tensor, require_filled, require_float, require_number, resolve_axis
 
@@ -22,6 +25,10 @@ class Cumulation(Op, abstract=True):
         require_number("x", x)
         resolve_axis(self.axis, x.rank)
         return Tensor(x.dtype if x.dtype.is_float else DType.INT, x.shape)
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        axis = resolve_axis(self.axis, x.rank)
+        return along(x, to[0], {axis: Near(axis, None, 0)})
 
     def torch(self, t: TorchContext, x: Code) -> Code:
         return t.method(x, self.name, dim=self.axis)
@@ -65,11 +72,19 @@ class Normalised(Op, abstract=True):
     axis: Int = -1
     torch_name: ClassVar[str]
     onnx_name: ClassVar[str]
+    least: ClassVar[float]  # what minus infinity becomes
 
     def infer(self, x: Tensor) -> Tensor:
         require_float("x", x)
         resolve_axis(self.axis, x.rank)
         return x
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        return mixed(x, to[0], [resolve_axis(self.axis, x.rank)])
+
+    def known(self, to: Tensor, x: Known) -> Known | None:
+        region = x.outside(-math.inf)
+        return None if region is None or region == NOWHERE else Known(None, ((self.least, region),))
 
     def torch(self, t: TorchContext, x: Code) -> Code:
         return t.call(self.torch_name, x, dim=self.axis)
@@ -84,6 +99,7 @@ class Softmax(Normalised):
     examples = (Example("N T", gives="N T"), Example("N C H W", axis=1, gives="N C H W"))
     torch_name = "F.softmax"
     onnx_name = "Softmax"
+    least = 0.0
 
 
 class LogSoftmax(Normalised):
@@ -92,6 +108,7 @@ class LogSoftmax(Normalised):
     examples = (Example("N T", gives="N T"), Example("N C H W", axis=1, gives="N C H W"))
     torch_name = "F.log_softmax"
     onnx_name = "LogSoftmax"
+    least = -math.inf
 
 
 class Place(Op, abstract=True):
@@ -107,6 +124,9 @@ class Place(Op, abstract=True):
         require_filled("x", x, [axis])
         middle = (Dim.of(1),) if self.keep else ()
         return Tensor(DType.INT, (*x.shape[:axis], *middle, *x.shape[axis + 1 :]), x.shape[axis])
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        return chosen(x, to[0], [resolve_axis(self.axis, x.rank)], keep=self.keep)
 
     def torch(self, t: TorchContext, x: Code) -> Code:
         return t.method(x, self.name, dim=self.axis, **({"keepdim": True} if self.keep else {}))
@@ -143,6 +163,10 @@ class Sort(Op):
         require_number("x", x)
         return x, Tensor(DType.INT, x.shape, x.shape[resolve_axis(self.axis, x.rank)])
 
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        axis = resolve_axis(self.axis, x.rank)
+        return along(x, to[0], {axis: WHOLE}, fixed=(axis,))
+
     def torch(self, t: TorchContext, x: Code) -> Code:
         return t.method(x, "sort", dim=self.axis, **({"descending": True} if self.descending else {}))
 
@@ -171,6 +195,10 @@ class Topk(Op):
             raise ShapeError("k", f"k is {self.k}, and it must be positive")
         shape = (*x.shape[:axis], self.k, *x.shape[axis + 1 :])
         return x.reshaped(shape), Tensor(DType.INT, shape, x.shape[axis])
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        axis = resolve_axis(self.axis, x.rank)
+        return along(x, to[0], {axis: WHOLE}, fixed=(axis,))
 
     def torch(self, t: TorchContext, x: Code) -> Code:
         return t.method(x, "topk", self.k, dim=self.axis, **({} if self.largest else {"largest": False}))

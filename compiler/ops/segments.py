@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from dlc.compiler.dim import Dim
+from dlc.compiler.flow.reading import Flow, Name, Read, flow
 from dlc.compiler.op import Example, Op, Size
 from dlc.compiler.ops.selection import check_below, positions
 from dlc.compiler.types import (
@@ -49,6 +50,10 @@ class Segments(Op, abstract=True):
         self.check(values, index)
         require_float("values", values)
         return values.reshaped((self.count, *values.shape[1:]))
+
+    def flow(self, to: tuple[Tensor, ...], values: Tensor, index: Tensor) -> Flow:
+        reads: list[Read] = [("rows",), *((axis,) for axis in range(1, values.rank))]
+        return flow(to[0], reads, [("rows",)], inner={"rows": values.shape[0]}, places={0: 1}, fixed=(0,))
 
     def torch(self, t: TorchContext, values: Code, index: Code) -> Code:
         return t.call(t.defining(self.source), values, positions(t, 1, index), self.count)
@@ -142,6 +147,11 @@ class SegmentSoftmax(Segments):
         self.check(values, index)
         require_float("values", values)
         return values
+
+    def flow(self, to: tuple[Tensor, ...], values: Tensor, index: Tensor) -> Flow:
+        reads: list[Read] = [("rows",), *((axis,) for axis in range(1, values.rank))]
+        rows: dict[Name, Dim] = {"rows": values.shape[0]}
+        return flow(to[0], reads, [("rows",)], inner=rows, mixes={"rows": 0}, compares=True)
 
     def onnx(self, g: OnnxContext, values: OnnxValue, index: OnnxValue) -> OnnxValue:
         most = _scatter(g, values, index, self.count, -_LARGEST, "max")

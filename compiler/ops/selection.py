@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dlc.compiler.dim import Dim
+from dlc.compiler.flow.reading import WHOLE, Flow, first, flow
 from dlc.compiler.op import Example, Int, Op, Size
 from dlc.compiler.types import (
     DType,
@@ -63,6 +64,11 @@ class Gather(Op, name="gather"):
         _check_same_rank(x, index, axis)
         return x.reshaped(index.shape)
 
+    def flow(self, to: tuple[Tensor, ...], x: Tensor, index: Tensor) -> Flow:
+        axis = resolve_axis(self.axis, x.rank)
+        how = [WHOLE if own == axis else first(x.shape[own], own, to[0]) for own in range(x.rank)]
+        return flow(to[0], how, [(own,) for own in range(index.rank)], picks={(0, axis): 1}, keeps=True)
+
     def torch(self, t: TorchContext, x: Code, index: Code) -> Code:
         return t.method(x, "gather", self.axis, positions(t, 1, index))
 
@@ -96,6 +102,11 @@ class ScatterAdd(Op):
             raise ShapeError("values", "values and index differ in shape", label=str(values), against="index")
         return x.cast(x.dtype)
 
+    def flow(self, to: tuple[Tensor, ...], x: Tensor, index: Tensor, values: Tensor) -> Flow:
+        axis = resolve_axis(self.axis, x.rank)
+        how = [WHOLE if own == axis else first(index.shape[own], own, to[0]) for own in range(x.rank)]
+        return flow(to[0], [(own,) for own in range(x.rank)], how, how)
+
     def torch(self, t: TorchContext, x: Code, index: Code, values: Code) -> Code:
         return t.method(x, "scatter_add", self.axis, positions(t, 1, index), values)
 
@@ -117,6 +128,9 @@ class OneHot(Op):
         if self.classes.less(1):
             raise ShapeError("classes", f"there are {self.classes} classes, and one at least is due")
         return Tensor(DType.INT, (*x.shape, self.classes), Dim.of(2))
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        return flow(to[0], [(axis,) for axis in range(x.rank)], places={x.rank: 0}, fixed=(x.rank,))
 
     def torch(self, t: TorchContext, x: Code) -> Code:
         return t.call("F.one_hot", positions(t, 0, x), self.classes)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dlc.compiler.dim import Dim
+from dlc.compiler.flow.reading import Flow, permuted, pointwise, reshaped
 from dlc.compiler.op import Example, Int, Ints, Op, Sizes
 from dlc.compiler.types import ShapeError, Tensor, axes, product, resolve_axes, resolve_axis
 
@@ -57,6 +58,9 @@ class Reshape(Op):
         place = open_places[0]
         return x.reshaped((*self.shape[:place], left, *self.shape[place + 1 :]))
 
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        return reshaped(x, to[0])
+
     def torch(self, t: TorchContext, x: Code) -> Code:
         return t.method(x, "reshape", *self.shape) if self.shape else t.method(x, "reshape", ())
 
@@ -88,6 +92,9 @@ class Flatten(Op):
         if start > end:
             raise ShapeError("start", f"flatten starts at axis {start} and ends at axis {end}", label=str(x))
         return x.reshaped((*x.shape[:start], product(x.shape[start : end + 1]), *x.shape[end + 1 :]))
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        return reshaped(x, to[0])
 
     def torch(self, t: TorchContext, x: Code) -> Code:
         return t.method(x, "flatten", self.start) if self.end == -1 else t.method(x, "flatten", self.start, self.end)
@@ -122,6 +129,9 @@ class Squeeze(Op):
         axes = self.axes(x)
         return x.reshaped([size for axis, size in enumerate(x.shape) if axis not in axes])
 
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        return reshaped(x, to[0])
+
     def torch(self, t: TorchContext, x: Code) -> Code:
         if self.axis is not None:
             return t.method(x, "squeeze", self.axis)
@@ -146,6 +156,9 @@ class Unsqueeze(Op):
         axis = resolve_axis(self.axis, x.rank + 1)
         return x.reshaped((*x.shape[:axis], 1, *x.shape[axis:]))
 
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        return reshaped(x, to[0])
+
     def torch(self, t: TorchContext, x: Code) -> Code:
         return t.method(x, "unsqueeze", self.axis)
 
@@ -168,6 +181,9 @@ class Transpose(Op):
 
     def infer(self, x: Tensor) -> Tensor:
         return x.reshaped([x.shape[axis] for axis in self.order(x)])
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        return permuted(to[0], self.order(x))
 
     def torch(self, t: TorchContext, x: Code) -> Code:
         return t.method(x, "transpose", self.a, self.b)
@@ -194,6 +210,9 @@ class Permute(Op):
 
     def infer(self, x: Tensor) -> Tensor:
         return x.reshaped([x.shape[axis] for axis in self.order(x)])
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        return permuted(to[0], self.order(x))
 
     def torch(self, t: TorchContext, x: Code) -> Code:
         return t.method(x, "permute", *self.axes)
@@ -228,6 +247,9 @@ class Expand(Op):
                 )
             result.append(old if size == -1 and old is not None else size)
         return x.reshaped(result)
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        return pointwise(to[0], x, keeps=True)
 
     def torch(self, t: TorchContext, x: Code) -> Code:
         return t.method(x, "expand", *self.shape) if self.shape else t.method(x, "expand", ())
