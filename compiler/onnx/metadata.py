@@ -15,6 +15,7 @@ SPEC = "dlc.spec"
 SOURCE = "dlc.source"
 RANGES = "dlc.ranges"
 CHECKS = "dlc.checks"
+NOISE = "dlc.noise"
 LINE = "dlc.line"
 
 
@@ -31,7 +32,8 @@ def describe(graph: Graph, name: Callable[[Symbol], str]) -> dict[str, str]:
     """The model's metadata.
 
     The ranges map an int input to what its elements lie below, the checks are objects with `left`, `relation`,
-    `right`, `message` and `line`; sizes in both are expressions of the symbols in the inputs' shapes.
+    `right`, `message` and `line`; sizes in both are expressions of the symbols in the inputs' shapes. A model whose
+    draws are inputs maps them to the distributions that they follow.
     """
     ranges = {
         input: value.type.below.render(name) for input, value in graph.inputs.items() if value.type.below is not None
@@ -46,9 +48,11 @@ def describe(graph: Graph, name: Callable[[Symbol], str]) -> dict[str, str]:
         }
         for check in graph.checks
     ]
+    noise = {NOISE: json.dumps(graph.noise, ensure_ascii=False)} if graph.noise else {}
     return {
         SPEC: graph.name,
         SOURCE: graph.span.source.name,
         RANGES: json.dumps(ranges, ensure_ascii=False),
         CHECKS: json.dumps(checks, ensure_ascii=False),
+        **noise,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 @click.option(
     "--set", "statics", type=Pair(example="n=4"), multiple=True, help="A static parameter of the procedure, as in n=4."
 )
+@click.option("--noise", is_flag=True, help="Make what is drawn at random inputs, one for each draw.")
 @json_option("Print what was compared as JSON.")
 def command(
     selection: Selection,
@@ -35,11 +37,13 @@ def command(
     name: str | None,
     verify: bool,
     statics: tuple[tuple[str, str], ...],
+    noise: bool,
     as_json: bool,
 ) -> None:
     """Write a trained model, or a procedure, as ONNX, with the spec's names and its open dimensions.
 
-    Before it is written, onnxruntime's outputs are compared with PyTorch's on random inputs of several sizes.
+    Before it is written, onnxruntime's outputs are compared with PyTorch's on random inputs of several sizes, and for
+    the same noise where the model draws.
     """
     from dlc.compiler.onnx.emit import save_model
     from dlc.runtime.build import onnx_model
@@ -57,6 +61,8 @@ def command(
         trained = trained_model(run, name)
     else:
         trained = exported(choose_procedure(run, procedure, dict(statics)))
+    if noise:
+        trained = _with_noise(trained)
     built = onnx_model(trained.model, trained.weights)
     report = _verified(trained, built) if verify else None
     with refusing_to_write(output):
@@ -65,6 +71,17 @@ def command(
         write_json(_document(trained, output, report))
     else:
         click.echo(_told(trained, output, report))
+
+
+def _with_noise(trained: Trained) -> Trained:
+    """The same with its draws as inputs."""
+    from dlc.compiler.passes import EXPORT, run
+    from dlc.compiler.passes.noise import noise_as_inputs
+
+    graph = noise_as_inputs(run(EXPORT, trained.model.graph))
+    if not graph.noise:
+        raise click.UsageError(f"{trained.model.name} draws nothing at random, so --noise has nothing to make an input")
+    return replace(trained, model=replace(trained.model, graph=graph))
 
 
 def _verified(trained: Trained, built: ir.Model) -> Report:
@@ -84,13 +101,12 @@ def _told(trained: Trained, output: str, report: Report | None) -> str:
     lines = [f"{output}: {trained.model.name}({inputs}) -> {', '.join(f'{name}: {v.type}' for name, v in results)}"]
     if report is None:
         lines.append("not compared with PyTorch")
-    elif report.random:
-        lines.append(f"gives what PyTorch gives in shape, at {_sizes(report)}; its numbers are drawn at random")
     else:
         worst = report.worst
+        same = " for the same noise" if report.random else ""
         lines.append(
-            f"gives what PyTorch gives, at {_sizes(report)}; the largest difference is {worst.relative:.1e} of the"
-            f" largest value, in {worst.output}"
+            f"gives what PyTorch gives{same}, at {_sizes(report)}; the largest difference is {worst.relative:.1e} of"
+            f" the largest value, in {worst.output}"
         )
     return "\n".join(lines)
 
@@ -103,6 +119,7 @@ def _document(trained: Trained, output: str, report: Report | None) -> dict[str,
     document: dict[str, Any] = {"file": output, "model": trained.model.name, "verified": report is not None}
     if report is not None:
         document["tolerance"] = report.tolerance
+        document["same_noise"] = report.random
         document["compared"] = [
             {"sizes": row.sizes, "output": row.output, "greatest": row.greatest, "relative": row.relative}
             for row in report.rows

@@ -13,6 +13,7 @@ from dlc.compiler.dim import Dim, Symbol
 from dlc.compiler.graph import Check, Graph
 from dlc.compiler.onnx.elements import numpy_type
 from dlc.compiler.types import DType, Tensor
+from dlc.runtime.infer.noise import draw_noise
 
 Array = np.ndarray[Any, Any]
 
@@ -66,9 +67,14 @@ def sizes_to_try(graph: Graph, wanted: tuple[int, ...] = SIZES) -> Iterator[Size
 
 
 def draw_inputs(graph: Graph, sizes: Sizes, seed: int = 0) -> dict[str, Array]:
-    """Random inputs of these sizes: floats are normal, ints within the range that is declared."""
+    """Random inputs of these sizes: floats are normal, ints within the range that is declared, noise as it follows."""
     random = np.random.default_rng([seed, *sizes.values.values()])
-    return {name: _draw(random, value.type, sizes) for name, value in graph.inputs.items()}
+    return {
+        name: draw_noise(random, graph.noise[name], value.type.dtype, list(map(sizes.of, value.type.shape)))
+        if name in graph.noise
+        else _draw(random, value.type, sizes)
+        for name, value in graph.inputs.items()
+    }
 
 
 def _draw(random: np.random.Generator, type: Tensor, sizes: Sizes) -> Array:
@@ -93,15 +99,17 @@ def _symbols(graph: Graph) -> list[Symbol]:
 
 
 def _conditions(graph: Graph) -> list[Check]:
-    """What sizes must satisfy: the graph's checks, and that no axis of an input and no range is empty."""
+    """What sizes must satisfy: the graph's checks, and that no axis of an input and no range is empty. There may be no
+    noise to draw, as for a loop without turns."""
     shares = {symbol.whole: Dim.of_symbol(symbol) * symbol.share for symbol in _symbols(graph) if symbol.whole}
     checks = [
         replace(check, left=check.left.substitute(shares), right=check.right.substitute(shares))
         for check in graph.checks
     ]
-    for value in graph.inputs.values():
+    for name, value in graph.inputs.items():
+        least = Dim.of(0 if name in graph.noise else 1)
         sizes = (*value.type.shape, *(() if value.type.below is None else (value.type.below,)))
-        checks += [Check(size, ">=", Dim.of(1), "", value.span) for size in sizes]
+        checks += [Check(size, ">=", least, "", value.span) for size in sizes]
     return checks
 
 

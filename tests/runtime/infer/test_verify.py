@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dlc.compiler.graph import Graph
 from dlc.compiler.onnx.emit import build_model, save_model
 from dlc.compiler.onnx.errors import ExportDiffers, NothingCompared
 from dlc.compiler.op import Op, operations
 from dlc.compiler.program import Model
 from dlc.compiler.weights import draw_weights
 from dlc.grammar.diagnostics import Diagnostic, Refusal
-from dlc.runtime.infer.trials import draw_inputs, sizes_to_try
+from dlc.runtime.infer.trials import Sizes, draw_inputs, sizes_to_try
 from dlc.runtime.infer.verify import Report, distance, verify
 from dlc.runtime.spec import read_spec
 
@@ -196,6 +197,77 @@ def test_a_loop_is_one_of_the_nodes_that_may_differ(
     assert found.span is not None
     assert found.span.line == 6
     assert "`loop`" in found.label
+
+
+DRAWN = """
+model M(x: float[N, 3]) -> (y: float[N, 3]):
+    loop 3:
+        x = x + normal_like(x, std=0.5)
+    z = uniform_like(x)
+    return x * bernoulli(z)
+"""
+
+
+def test_draws_are_compared_for_the_same_noise(model: Read, tmp_path: Path) -> None:
+    report = verified(model(DRAWN), tmp_path)
+    assert report.random
+    assert len({row.sizes for row in report.rows}) == 4
+    assert report.worst.relative < 1e-6
+
+
+def test_the_first_draw_that_differs_is_named(model: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operations()["bernoulli"], "onnx_of", greater)
+    found = refusal(model(DRAWN), tmp_path)
+    assert isinstance(found, ExportDiffers)
+    assert found.span is not None
+    assert found.span.line == 6
+    assert "`bernoulli`" in found.label
+
+
+def greater(self: Op, g: Any, noise: Any, p: Any) -> Any:
+    return g.cast(g.op("Greater", noise, p), g.outputs[0].dtype)
+
+
+def test_a_draw_in_a_loop_that_differs_is_found(model: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operations()["normal_like"], "onnx_of", lambda self, g, noise, x: noise)
+    found = refusal(model(DRAWN), tmp_path)
+    assert isinstance(found, ExportDiffers)
+    assert found.span is not None
+    assert found.span.line == 3
+    assert "`loop`" in found.label
+
+
+def test_the_file_itself_gives_the_same_shapes(model: Read, tmp_path: Path) -> None:
+    shorter = DRAWN.replace("return x * bernoulli(z)", "return (x * bernoulli(z))[:, :1]")
+    spec, other = model(DRAWN), model(shorter.replace("(y: float[N, 3])", "(y: float[N, 1])"))
+    path = tmp_path / "model.onnx"
+    save_model(build_model(other.graph, {}), path)
+    with pytest.raises(Refusal, match="differ in `y`"):
+        verify(spec, {}, path)
+
+
+@pytest.mark.parametrize("always", [False, True])
+def test_a_draw_that_hangs_on_a_rounding_error(
+    always: bool, model: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is drawn anew where it can be told, and refused where both sides never agree."""
+
+    def inputs(graph: Graph, sizes: Sizes, seed: int = 0) -> dict[str, Any]:
+        drawn = draw_inputs(graph, sizes, seed)
+        if always or seed == 0:
+            drawn["y_noise"][:] = 0.5
+        return drawn
+
+    def lower(self: Op, g: Any, noise: Any, p: Any) -> Any:
+        return g.cast(g.op("LessOrEqual", noise, p), g.outputs[0].dtype)
+
+    monkeypatch.setattr("dlc.runtime.infer.verify.draw_inputs", inputs)
+    monkeypatch.setattr(operations()["bernoulli"], "onnx_of", lower)
+    spec = model("model M(x: float[N]) -> (y: float[N]):\n    return bernoulli(0 * x + 0.5)\n")
+    if always:
+        assert isinstance(refusal(spec, tmp_path), ExportDiffers)
+    else:
+        assert verified(spec, tmp_path).worst.relative == 0
 
 
 def test_draws_within_a_loop_are_known(model: Read, tmp_path: Path) -> None:
