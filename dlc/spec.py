@@ -48,11 +48,12 @@ class Spec:
         self, model: str | None = None, *, weights: Mapping[str, np.ndarray[Any, Any]] | None = None, seed: int = 0
     ) -> onnx.ModelProto:
         """A model in ONNX, with weights by their paths, or ones drawn freshly from a seed. Raises Refusal."""
-        import onnx_ir
+        import onnx
 
+        from dlc.compiler.onnx.wire import encode
         from dlc.runtime.build import onnx_model
 
-        return onnx_ir.to_proto(onnx_model(self._model(model), weights, seed=seed))
+        return onnx.ModelProto.FromString(encode(onnx_model(self._model(model), weights, seed=seed)))
 
     def __str__(self) -> str:
         from dlc.runtime.show.summary import table

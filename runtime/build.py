@@ -13,7 +13,8 @@ from dlc.grammar.diagnostics import Refusal
 
 if TYPE_CHECKING:
     import numpy as np
-    import onnx_ir as ir
+
+    from dlc.compiler.onnx import model as onnx
 
 
 def torch_source(model: Model) -> str:
@@ -24,7 +25,7 @@ def torch_source(model: Model) -> str:
     return emit_graph(model.graph)
 
 
-def onnx_model(model: Model, weights: Mapping[str, np.ndarray[Any, Any]] | None = None, *, seed: int = 0) -> ir.Model:
+def onnx_model(model: Model, weights: Mapping[str, np.ndarray[Any, Any]] | None = None, *, seed: int = 0) -> onnx.Model:
     """The model in ONNX, with weights by their paths, or freshly drawn ones. Refusal where it cannot be written."""
     from dlc.compiler.onnx.emit import build_model
     from dlc.compiler.weights import draw_weights
@@ -37,10 +38,11 @@ def onnx_model(model: Model, weights: Mapping[str, np.ndarray[Any, Any]] | None 
 
 def compute(graph: Graph) -> np.ndarray[Any, Any]:
     """The value of a graph without inputs and with one output. Refusal where it has no form in ONNX."""
-    from dlc.compiler.onnx.emit import emit_model
+    from dlc.compiler.onnx.emit import build_model
+    from dlc.compiler.onnx.wire import encode
 
     onnxruntime: Any = import_module("onnxruntime")  # which has no types
-    session = onnxruntime.InferenceSession(emit_model(graph, {}).SerializeToString())
+    session = onnxruntime.InferenceSession(encode(build_model(graph, {})))
     return session.run(None, {})[0]
 
 

@@ -6,12 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    import onnx_ir
-
     from dlc.compiler.dim import Dim
+    from dlc.compiler.onnx.model import Value as OnnxValue
     from dlc.compiler.types import DType, Scalar, Tensor
-
-    OnnxValue = onnx_ir.Value
 
 
 class OnnxContext(Protocol):
@@ -19,10 +16,12 @@ class OnnxContext(Protocol):
 
     inputs, outputs: the types of the node's operands and results. A model among the operands (`l2(net)`) is given as
     the tuple of its learned weights.
+    newest: the newest opset whose operators may be used; see `dlc.compiler.onnx.opset`.
     """
 
     inputs: tuple[Any, ...]
     outputs: tuple[Tensor, ...]
+    newest: int
 
     def op(self, kind: str, *inputs: OnnxValue | None, domain: str = "", **attributes: Any) -> OnnxValue:
         """Adds a node with one result.
@@ -46,6 +45,16 @@ class OnnxContext(Protocol):
         first: the values that it starts with. turn: writes one turn; it is called once, with the turn's number from
         0 on and the carried values, and gives these values for the next turn, of the same types.
         """
+        ...
+
+    def choose(
+        self,
+        condition: OnnxValue,
+        some: Callable[[], OnnxValue],
+        other: Callable[[], OnnxValue],
+        type: Tensor,
+    ) -> OnnxValue:
+        """What `some` writes where the condition holds when the model runs, else what `other` writes, of this type."""
         ...
 
     def weight(self, name: str) -> OnnxValue:

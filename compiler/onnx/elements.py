@@ -9,26 +9,32 @@ from dlc.compiler.types import DType
 
 if TYPE_CHECKING:
     import numpy as np
-    import onnx_ir as ir
 
-_NAMES = {
-    DType.FLOAT: ("FLOAT", "float32"),
-    DType.FLOAT64: ("DOUBLE", "float64"),
-    DType.FLOAT16: ("FLOAT16", "float16"),
-    DType.BFLOAT16: ("BFLOAT16", "bfloat16"),
-    DType.INT: ("INT64", "int64"),
-    DType.INT32: ("INT32", "int32"),
-    DType.INT8: ("INT8", "int8"),
-    DType.UINT8: ("UINT8", "uint8"),
-    DType.BOOL: ("BOOL", "bool"),
+# The number in ONNX (TensorProto.DataType), the type in the schemas of operators, in NumPy, and the bytes of an item.
+_KNOWN = {
+    DType.FLOAT: (1, "float", "float32", 4),
+    DType.FLOAT64: (11, "double", "float64", 8),
+    DType.FLOAT16: (10, "float16", "float16", 2),
+    DType.BFLOAT16: (16, "bfloat16", "bfloat16", 2),
+    DType.INT: (7, "int64", "int64", 8),
+    DType.INT32: (6, "int32", "int32", 4),
+    DType.INT8: (3, "int8", "int8", 1),
+    DType.UINT8: (2, "uint8", "uint8", 1),
+    DType.BOOL: (9, "bool", "bool", 1),
 }
+_BY_NUMBER = {number: dtype for dtype, (number, *_) in _KNOWN.items()}
+_BY_NAME = {f"tensor({name})": dtype for dtype, (_, name, *_) in _KNOWN.items()}
+_BY_NUMPY = {name: dtype for dtype, (_, _, name, _) in _KNOWN.items()}
 
 
-@cache
-def onnx_type(dtype: DType) -> ir.DataType:
-    import onnx_ir as ir
+def onnx_type(dtype: DType) -> int:
+    """The number of the element type in ONNX."""
+    return _KNOWN[dtype][0]
 
-    return ir.DataType[_NAMES[dtype][0]]
+
+def item_size(dtype: DType) -> int:
+    """How many bytes an element takes."""
+    return _KNOWN[dtype][3]
 
 
 @cache
@@ -40,12 +46,19 @@ def numpy_type(dtype: DType) -> np.dtype[Any]:
         import ml_dtypes
 
         return np.dtype(ml_dtypes.bfloat16)
-    return np.dtype(_NAMES[dtype][1])
+    return np.dtype(_KNOWN[dtype][2])
+
+
+def from_numpy(dtype: np.dtype[Any]) -> DType | None:
+    """The element type of an array, none for one that the language does not know."""
+    return _BY_NUMPY.get(dtype.name)
 
 
 def from_onnx(number: int) -> DType | None:
     """The element type that has this number in ONNX, none for one that the language does not know."""
-    import onnx
+    return _BY_NUMBER.get(number)
 
-    known = {onnx.TensorProto.DataType.Value(name): dtype for dtype, (name, _) in _NAMES.items()}
-    return known.get(number)
+
+def from_schema(type: str) -> DType | None:
+    """The element type that a schema calls `tensor(int64)`, none for one that the language does not know."""
+    return _BY_NAME.get(type)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.calls import every_node
 from dlc.compiler.dim import Symbol
-from dlc.compiler.graph import Assign, Functional, Gradient, Graph, ReadModel, weights_of
+from dlc.compiler.graph import Assign, Functional, Gradient, Graph, Node, ReadModel, weights_of
 from dlc.compiler.naming import Names
 from dlc.compiler.onnx import metadata
 from dlc.compiler.onnx.errors import NoGradients, NoOnnxOperator
 from dlc.compiler.onnx.initializers import Initializers
+from dlc.compiler.onnx.model import Graph as OnnxGraph
+from dlc.compiler.onnx.model import Model, Value
 from dlc.compiler.onnx.nodes import Lowering
-from dlc.compiler.onnx.results import OPSET
+from dlc.compiler.onnx.opset import NEWEST, OPSET, ir_version, opset_for
+from dlc.compiler.onnx.save import save_model
 from dlc.compiler.onnx.sizes import Sizes
+from dlc.compiler.onnx.wire import encode
 from dlc.compiler.onnx.writer import Writer
 from dlc.compiler.op import Op
 from dlc.compiler.passes import EXPORT, run
@@ -25,21 +27,19 @@ from dlc.grammar.diagnostics import Refusal
 if TYPE_CHECKING:
     import numpy as np
     import onnx
-    import onnx_ir as ir
 
-IR_VERSION = 10  # that of the opset's first release
-_MAX_FILE = 2**31 - 2**24  # a protobuf message ends at 2 GiB; what is not weights fits in the rest
+__all__ = ["build_model", "emit_model", "save_model"]
 
 
 def emit_model(graph: Graph, weights: Mapping[str, np.ndarray[Any, Any]]) -> onnx.ModelProto:
     """The model as a protobuf message, for what fits in one (2 GiB). See `build_model`."""
-    import onnx_ir as ir
+    import onnx
 
-    return ir.to_proto(build_model(graph, weights))
+    return onnx.ModelProto.FromString(encode(build_model(graph, weights)))
 
 
-def build_model(graph: Graph, weights: Mapping[str, np.ndarray[Any, Any]]) -> ir.Model:
-    """The model of a graph, with `weights` by their paths; arrays are referred to, not copied.
+def build_model(graph: Graph, weights: Mapping[str, np.ndarray[Any, Any]]) -> Model:
+    """The model of a graph, with `weights` by their paths, whose arrays are asked for when they are written.
 
     The graph is flat. Inputs, outputs and initialisers have the spec's names, symbolic sizes are `dim_param`s, and
     each node tells the line that it comes from. Equal graphs and weights give the same bytes. Raises Refusal
@@ -49,39 +49,22 @@ def build_model(graph: Graph, weights: Mapping[str, np.ndarray[Any, Any]]) -> ir
     return _Emitter(run(EXPORT, graph), weights).model()
 
 
-def save_model(model: ir.Model, path: Path) -> None:
-    """Writes the model at once or not at all; weights that exceed a file's limit go to `<name>.data` beside it."""
-    import onnx_ir as ir
-
-    size = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value)
-    written = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        external = f"{path.name}.data" if size > _MAX_FILE else None
-        ir.save(model, written, external_data=external)  # pyright: ignore[reportUnknownMemberType] (a bare PathLike)
-        written.replace(path)
-    finally:
-        written.unlink(missing_ok=True)
-
-
 class _Emitter:
     def __init__(self, graph: Graph, weights: Mapping[str, np.ndarray[Any, Any]]) -> None:
-        import onnx_ir as ir
-
         declared = dict(weights_of({**graph.modules, **graph.borrowed}))
         self._graph = graph
         self._symbols = _SymbolNames()
         self._writer = Writer((*graph.inputs, *graph.output_names, *declared))
-        inputs = [(ir.Value(name=name), value) for name, value in graph.inputs.items()]
+        inputs = [(Value(name), value) for name, value in graph.inputs.items()]
         self._inputs = [value for value, _ in inputs]
         self._sizes = Sizes(self._writer, [(given, value.type) for given, value in inputs], self._symbols)
         initializers = Initializers(self._writer, declared, weights, self._symbols)
-        self._lowering = Lowering(self._sizes, initializers, self._symbols)
+        newest = OPSET if any(_draws(node) for node in every_node(graph)) else NEWEST
+        self._lowering = Lowering(self._sizes, initializers, self._symbols, newest)
         for given, value in inputs:
             self._lowering.enter(given, value)
 
-    def model(self) -> ir.Model:
-        import onnx_ir as ir
-
+    def model(self) -> Model:
         graph = self._graph
         _refuse_unwritable(graph)
         self._refuse_unknown_checks()
@@ -89,21 +72,15 @@ class _Emitter:
         if self._lowering.diagnostics:
             raise Refusal(*self._lowering.diagnostics)
         outputs = list(self._outputs())
-        body = ir.Graph(
-            self._inputs,
-            outputs,
-            nodes=self._writer.nodes,
-            initializers=self._writer.initializers,
-            doc_string=graph.doc or None,
-            opset_imports={"": OPSET, **dict.fromkeys(sorted(self._writer.domains), 1)},
-            name=graph.name,
-        )
-        return ir.Model(
+        opset = opset_for(self._writer.kinds)
+        body = OnnxGraph(graph.name, self._inputs, outputs, self._writer.nodes, self._writer.initializers, graph.doc)
+        return Model(
             body,
-            ir_version=IR_VERSION,
-            producer_name=metadata.PRODUCER,
-            producer_version=metadata.producer_version(),
-            metadata_props=metadata.describe(graph, self._symbols),
+            ir_version(opset),
+            {"": opset, **dict.fromkeys(sorted(self._writer.domains), 1)},
+            metadata.PRODUCER,
+            metadata.producer_version(),
+            metadata.describe(graph, self._symbols),
         )
 
     def _refuse_unknown_checks(self) -> None:
@@ -112,12 +89,12 @@ class _Emitter:
                 if not self._sizes.knows(symbol):
                     self._lowering.open(check.span, symbol)
 
-    def _outputs(self) -> Iterator[ir.Value]:
+    def _outputs(self) -> Iterator[Value]:
         """The results under the names of the outputs; what cannot take on that name is passed through a node."""
         taken: set[int] = set()
         for output, name in zip(self._graph.outputs, self._graph.output_names, strict=True):
             value = self._lowering.values[output]
-            if value.producer() is None or id(value) in taken:
+            if value.node is None or id(value) in taken:
                 start = len(self._writer.nodes)
                 (value,) = self._writer.add("Identity", (value,), {})
                 self._writer.label(start, name, metadata.place(output.span))
@@ -140,6 +117,10 @@ def _refuse_unwritable(graph: Graph) -> None:
     ]
     if refused or trained:
         raise Refusal(*refused, *trained[:1])
+
+
+def _draws(node: Node) -> bool:
+    return isinstance(node.action, Op) and node.action.random
 
 
 class _SymbolNames:

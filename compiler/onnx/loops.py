@@ -7,33 +7,33 @@ by itself. So what is walked and collected is transposed outside, and an `If` ke
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from dlc.compiler.dim import Dim
 from dlc.compiler.graph import Loop, Node, Value
-from dlc.compiler.onnx.elements import numpy_type, onnx_type
+from dlc.compiler.onnx import model as onnx
+from dlc.compiler.onnx.elements import numpy_type
 from dlc.compiler.onnx.sizes import Sizes
 from dlc.compiler.onnx.writer import Writer
 from dlc.compiler.types import DType, Tensor
-
-if TYPE_CHECKING:
-    import onnx_ir as ir
 
 
 class Lowering(Protocol):
     """How the nodes of bodies are written; see `dlc.compiler.onnx.nodes.Lowering`."""
 
     @property
-    def values(self) -> Mapping[Value, ir.Value]: ...
+    def values(self) -> Mapping[Value, onnx.Value]: ...
 
     def run(self, nodes: Iterable[Node], writer: Writer) -> None: ...
 
-    def enter(self, given: ir.Value, value: Value) -> ir.Value: ...
+    def enter(self, given: onnx.Value, value: Value) -> onnx.Value: ...
 
-    def describe(self, value: ir.Value, type: Tensor) -> None: ...
+    def describe(self, value: onnx.Value, type: Tensor) -> None: ...
 
 
-def write(lowering: Lowering, sizes: Sizes, writer: Writer, node: Node, loop: Loop, name: str) -> tuple[ir.Value, ...]:
+def write(
+    lowering: Lowering, sizes: Sizes, writer: Writer, node: Node, loop: Loop, name: str
+) -> tuple[onnx.Value, ...]:
     """The results of a loop: the carried values after the last turn, then what was collected, along the loop's axis.
 
     name: what its graphs are called by.
@@ -66,7 +66,7 @@ class _Loop:
             output.type.reshaped((loop.turns, *output.type.shape)) for output in loop.body.outputs[loop.carried :]
         ]
 
-    def scan(self) -> tuple[ir.Value, ...]:
+    def scan(self) -> tuple[onnx.Value, ...]:
         loop = self._loop
         walked = [
             _to_front(self._writer, sequence, rank, loop.axis)
@@ -78,12 +78,12 @@ class _Loop:
         body = inner.graph(f"{self._name}/body", [*states, *slices], self._turn(inner))
         attributes = {"body": body, "num_scan_inputs": loop.sequences}
 
-        def add(writer: Writer) -> tuple[ir.Value, ...]:
+        def add(writer: Writer) -> tuple[onnx.Value, ...]:
             return writer.add("Scan", (*self._first, *walked), attributes, results=len(loop.body.outputs))
 
         return add(self._writer) if Dim.of(1).at_most(loop.turns) else self._unless_empty(add)
 
-    def _unless_empty(self, add: Callable[[Writer], tuple[ir.Value, ...]]) -> tuple[ir.Value, ...]:
+    def _unless_empty(self, add: Callable[[Writer], tuple[onnx.Value, ...]]) -> tuple[onnx.Value, ...]:
         """What is added if there are turns; else the first values, and nothing collected."""
         empty = self._sizes.scalar(self._loop.turns), self._writer.constant(0, DType.INT)
         some, none = self._writer.inner(), self._writer.inner()
@@ -97,13 +97,13 @@ class _Loop:
         condition = self._writer.add("Greater", empty, {})
         return self._described(self._writer.add("If", condition, branches, results=len(results)))
 
-    def _nothing(self, writer: Writer, type: Tensor) -> ir.Value:
+    def _nothing(self, writer: Writer, type: Tensor) -> onnx.Value:
         import numpy as np
 
         zero = np.zeros(1, numpy_type(type.dtype))
         return writer.add("ConstantOfShape", (self._sizes.vector(type.shape),), {"value": zero})[0]
 
-    def count(self) -> tuple[ir.Value, ...]:
+    def count(self) -> tuple[onnx.Value, ...]:
         loop = self._loop
         parameters = list(loop.body.inputs.values())
         turn = Turn(self._writer, lambda: [self._parameter(value) for value in parameters[int(loop.indexed) :]])
@@ -115,7 +115,7 @@ class _Loop:
         )
         return (*results[: loop.carried], *map(self._shaped, results[loop.carried :], self._stacked))
 
-    def _index(self, turn: Turn) -> ir.Value:
+    def _index(self, turn: Turn) -> onnx.Value:
         loop, index = self._loop, turn.number
         if loop.step != 1:
             index = turn.writer.add("Mul", (index, self._writer.constant(loop.step, DType.INT)), {})[0]
@@ -123,22 +123,20 @@ class _Loop:
             index = turn.writer.add("Add", (index, self._sizes.scalar(loop.start)), {})[0]
         return index
 
-    def _shaped(self, value: ir.Value, type: Tensor) -> ir.Value:
+    def _shaped(self, value: onnx.Value, type: Tensor) -> onnx.Value:
         """Gives what no turn collected its shape, which onnxruntime knows only as far as it is in numbers."""
         if Dim.of(1).at_most(self._loop.turns) or all(size.is_constant for size in type.shape[1:]):
             return value
         return self._writer.add("Reshape", (value, self._sizes.vector(type.shape)), {"allowzero": 1})[0]
 
-    def _turn(self, writer: Writer) -> list[ir.Value]:
+    def _turn(self, writer: Writer) -> list[onnx.Value]:
         self._lowering.run(self._loop.body.nodes, writer)
         return [self._lowering.values[output] for output in self._loop.body.outputs]
 
-    def _parameter(self, value: Value) -> ir.Value:
-        import onnx_ir as ir
+    def _parameter(self, value: Value) -> onnx.Value:
+        return self._lowering.enter(onnx.Value(self._writer.value_names.claim(str(value.name))), value)
 
-        return self._lowering.enter(ir.Value(name=self._writer.value_names.claim(str(value.name))), value)
-
-    def _described(self, results: Sequence[ir.Value]) -> tuple[ir.Value, ...]:
+    def _described(self, results: Sequence[onnx.Value]) -> tuple[onnx.Value, ...]:
         for result, type in zip(results, (*self._carried, *self._stacked), strict=True):
             self._lowering.describe(result, type)
         return tuple(results)
@@ -150,7 +148,7 @@ class Turn:
     state: gives these values as inputs of the body.
     """
 
-    def __init__(self, writer: Writer, state: Callable[[], Sequence[ir.Value]]) -> None:
+    def __init__(self, writer: Writer, state: Callable[[], Sequence[onnx.Value]]) -> None:
         self._outer = writer
         self.writer = writer.inner()
         self.number = self._scalar("turn", DType.INT)
@@ -158,31 +156,28 @@ class Turn:
         self.state = state()
 
     def finish(
-        self, name: str, turns: ir.Value, first: Sequence[ir.Value], results: Sequence[ir.Value]
-    ) -> tuple[ir.Value, ...]:
+        self, name: str, turns: onnx.Value, first: Sequence[onnx.Value], results: Sequence[onnx.Value]
+    ) -> tuple[onnx.Value, ...]:
         """Adds the `Loop`, whose results are `results` after the last turn, or stacked beyond those carried."""
         more = self.writer.add("Identity", (self._more,), {})[0]
         body = self.writer.graph(name, [self.number, self._more, *self.state], [more, *results])
         always = self._outer.constant(True, DType.BOOL)
         return self._outer.add("Loop", (turns, always, *first), {"body": body}, results=len(results))
 
-    def _scalar(self, name: str, dtype: DType) -> ir.Value:
-        import onnx_ir as ir
-
-        type = ir.TensorType(onnx_type(dtype))
-        return ir.Value(name=self._outer.value_names.claim(name), type=type, shape=ir.Shape([]))
+    def _scalar(self, name: str, dtype: DType) -> onnx.Value:
+        return onnx.Value(self._outer.value_names.claim(name), dtype, ())
 
 
-def _to_front(writer: Writer, value: ir.Value, rank: int, axis: int) -> ir.Value:
+def _to_front(writer: Writer, value: onnx.Value, rank: int, axis: int) -> onnx.Value:
     order = [axis, *(place for place in range(rank) if place != axis)]
     return _transposed(writer, value, order)
 
 
-def _from_front(writer: Writer, value: ir.Value, rank: int, loop: Loop) -> ir.Value:
+def _from_front(writer: Writer, value: onnx.Value, rank: int, loop: Loop) -> onnx.Value:
     axis = min(loop.axis, rank - 1)
     return _transposed(writer, value, [*range(1, axis + 1), 0, *range(axis + 1, rank)])
 
 
-def _transposed(writer: Writer, value: ir.Value, order: list[int]) -> ir.Value:
+def _transposed(writer: Writer, value: onnx.Value, order: list[int]) -> onnx.Value:
     attributes: dict[str, Any] = {"perm": order}
     return value if order == sorted(order) else writer.add("Transpose", (value,), attributes)[0]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dlc.compiler.dim import Symbol
 from dlc.compiler.graph import Loop, ModelRef, Node, ReadWeight, Value
 from dlc.compiler.onnx import loops, metadata
-from dlc.compiler.onnx.elements import onnx_type
+from dlc.compiler.onnx import model as onnx
 from dlc.compiler.onnx.errors import OpenSize
 from dlc.compiler.onnx.initializers import Initializers
 from dlc.compiler.onnx.lowering import NodeContext
@@ -19,41 +19,37 @@ from dlc.compiler.types import Tensor
 from dlc.grammar.diagnostics import Diagnostic
 from dlc.grammar.source import Span
 
-if TYPE_CHECKING:
-    import onnx_ir as ir
-
 
 class Lowering:
     """What the graph and the bodies of its loops share while their nodes are written.
 
     Sizes are computed in the graph itself, also for the bodies. diagnostics: what cannot be written, found on the
-    way. symbol: the text for a symbol.
+    way. symbol: the text for a symbol. newest: the newest opset that the model may be written in.
     """
 
-    def __init__(self, sizes: Sizes, weights: Initializers, symbol: Callable[[Symbol], str]) -> None:
-        self.values: dict[Value, ir.Value] = {}
+    def __init__(self, sizes: Sizes, weights: Initializers, symbol: Callable[[Symbol], str], newest: int) -> None:
+        self.values: dict[Value, onnx.Value] = {}
         self.diagnostics: list[Diagnostic] = []
         self._sizes = sizes
         self._weights = weights
         self._symbol = symbol
+        self._newest = newest
 
     def run(self, nodes: Iterable[Node], writer: Writer) -> None:
         """Writes the nodes in their order."""
         for node in nodes:
             self._node(node, writer)
 
-    def enter(self, given: ir.Value, value: Value) -> ir.Value:
+    def enter(self, given: onnx.Value, value: Value) -> onnx.Value:
         """Makes an input of the graph, or of a loop's body, known as that value."""
         self.values[value] = given
         self.describe(given, value.type)
         return given
 
-    def describe(self, value: ir.Value, type: Tensor) -> None:
+    def describe(self, value: onnx.Value, type: Tensor) -> None:
         """Declares the element type and the shape of a value."""
-        import onnx_ir as ir
-
-        value.type = ir.TensorType(onnx_type(type.dtype))
-        value.shape = ir.Shape([int(size) if size.is_constant else size.render(self._symbol) for size in type.shape])
+        value.dtype = type.dtype
+        value.shape = tuple(int(size) if size.is_constant else size.render(self._symbol) for size in type.shape)
 
     def open(self, span: Span, symbol: Symbol) -> None:
         """Notes that a size is needed which the inputs do not tell."""
@@ -67,21 +63,19 @@ class Lowering:
         )
 
     def _node(self, node: Node, writer: Writer) -> None:
-        import onnx_ir as ir
-
         start = len(writer.nodes)
         base = node.module if node.module is not None else str(node.outputs[0].name)
         try:
             results = self._lower(node, writer, base)
         except UnknownSize as unknown:
             self.open(node.span, unknown.symbol)
-            results = tuple(ir.Value() for _ in node.outputs)
+            results = tuple(onnx.Value() for _ in node.outputs)
         for output, result in zip(node.outputs, results, strict=True):
             self._settle(node, output, result, writer, start)
             self.values[output] = result
         writer.label(start, base, metadata.place(node.span))
 
-    def _lower(self, node: Node, writer: Writer, name: str) -> tuple[ir.Value, ...]:
+    def _lower(self, node: Node, writer: Writer, name: str) -> tuple[onnx.Value, ...]:
         match node.action:
             case Op() as op:
                 context = NodeContext(
@@ -91,6 +85,7 @@ class Lowering:
                     tuple(output.type for output in node.outputs),
                     lambda part: self._weights.weight(f"{node.module}.{part}"),
                     name,
+                    self._newest,
                 )
                 results = op.onnx(context, *map(self._operand, node.inputs))
                 return results if isinstance(results, tuple) else (results,)
@@ -112,12 +107,11 @@ class Lowering:
             case _:
                 return operand
 
-    def _settle(self, node: Node, output: Value, result: ir.Value, writer: Writer, start: int) -> None:
+    def _settle(self, node: Node, output: Value, result: onnx.Value, writer: Writer, start: int) -> None:
         """Names and describes a result, unless the operation gave back something that was there before."""
-        if result.dtype is not None and result.dtype != onnx_type(output.type.dtype):
-            raise TypeError(
-                f"{metadata.place(node.span)}: {node.action!r} lowers to {result.dtype}, not {output.type.dtype.value}"
-            )
-        if result.name is None and result.producer() in writer.nodes[start:]:
+        if result.dtype is not None and result.dtype is not output.type.dtype:
+            given, due = result.dtype.value, output.type.dtype.value
+            raise TypeError(f"{metadata.place(node.span)}: {node.action!r} lowers to {given}, not {due}")
+        if result.name is None and result.node in writer.nodes[start:]:
             result.name = writer.value_names.claim(str(output.name))
             self.describe(result, output.type)

@@ -5,18 +5,15 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 from dlc.compiler.dim import Dim, Symbol
 from dlc.compiler.express import express
 from dlc.compiler.interval import bounds
 from dlc.compiler.notation import write
+from dlc.compiler.onnx import model as onnx
 from dlc.compiler.onnx.writer import Writer
 from dlc.compiler.polynomial import Atom, Extreme, Monomial, Polynomial, Quotient
 from dlc.compiler.types import DType, Tensor
-
-if TYPE_CHECKING:
-    import onnx_ir as ir
 
 
 class UnknownSize(Exception):
@@ -34,7 +31,7 @@ class Sizes:
     """
 
     def __init__(
-        self, writer: Writer, inputs: Sequence[tuple[ir.Value, Tensor]], name: Callable[[Symbol], str]
+        self, writer: Writer, inputs: Sequence[tuple[onnx.Value, Tensor]], name: Callable[[Symbol], str]
     ) -> None:
         self._writer = writer
         self._name = name
@@ -47,15 +44,15 @@ class Sizes:
                     if size is not None and not size.is_constant and size.polynomial not in self._axes:
                         self._axes[size.polynomial] = place, axis
                         self._known.append(size)
-        self._values: dict[Polynomial, ir.Value] = {}
-        self._scalars: dict[Polynomial, ir.Value] = {}
-        self._vectors: dict[tuple[Dim, ...], ir.Value] = {}
+        self._values: dict[Polynomial, onnx.Value] = {}
+        self._scalars: dict[Polynomial, onnx.Value] = {}
+        self._vectors: dict[tuple[Dim, ...], onnx.Value] = {}
 
     def knows(self, symbol: Symbol) -> bool:
         """Whether the inputs' shapes determine the symbol's value."""
         return self._solution(symbol) is not None
 
-    def scalar(self, dim: Dim) -> ir.Value:
+    def scalar(self, dim: Dim) -> onnx.Value:
         """The size as an int64 scalar."""
         if dim.is_constant:
             return self._writer.constant(int(dim), DType.INT)
@@ -64,7 +61,7 @@ class Sizes:
             self._scalars[key] = self._node("Squeeze", (self._vector(key),), f"{self._text(key)}/scalar")
         return self._scalars[key]
 
-    def vector(self, dims: Sequence[Dim]) -> ir.Value:
+    def vector(self, dims: Sequence[Dim]) -> onnx.Value:
         """The sizes as one int64 vector."""
         key = tuple(dims)
         if key not in self._vectors:
@@ -84,7 +81,7 @@ class Sizes:
         first, second = self._axes.get(left.polynomial), self._axes.get(right.polynomial)
         return first is not None and second is not None and second == (first[0], first[1] + 1)
 
-    def _run(self, run: tuple[Dim, ...]) -> ir.Value:
+    def _run(self, run: tuple[Dim, ...]) -> onnx.Value:
         if all(dim.is_constant for dim in run):
             return self._writer.constant([int(dim) for dim in run], DType.INT)
         if len(run) == 1:
@@ -93,15 +90,15 @@ class Sizes:
         text = ", ".join(self._text(dim.polynomial) for dim in run)
         return self._shape(place, axis, axis + len(run), f"[{text}]")
 
-    def _shape(self, place: int, start: int, end: int, name: str) -> ir.Value:
+    def _shape(self, place: int, start: int, end: int, name: str) -> onnx.Value:
         return self._node("Shape", (self._inputs[place],), name, start=start, end=end)
 
-    def _vector(self, size: Polynomial) -> ir.Value:
+    def _vector(self, size: Polynomial) -> onnx.Value:
         if size not in self._values:
             self._values[size] = self._compute(size)
         return self._values[size]
 
-    def _compute(self, size: Polynomial) -> ir.Value:
+    def _compute(self, size: Polynomial) -> onnx.Value:
         if size.constant is not None:
             return self._writer.constant([size.constant], DType.INT)
         if size in self._axes:
@@ -120,7 +117,7 @@ class Sizes:
                 self._values[so_far] = total
         return total
 
-    def _term(self, monomial: Monomial, coefficient: int) -> ir.Value:
+    def _term(self, monomial: Monomial, coefficient: int) -> onnx.Value:
         if coefficient != 1:
             factors = self._vector(Polynomial({monomial: 1})), self._vector(Polynomial.of(coefficient))
             return self._node("Mul", factors, self._text(Polynomial({monomial: coefficient})))
@@ -130,7 +127,7 @@ class Sizes:
         factors = self._vector(Polynomial({tuple(others): 1})), self._vector(Polynomial.of(last))
         return self._node("Mul", factors, self._text(Polynomial({monomial: 1})))
 
-    def _atom(self, atom: Atom) -> ir.Value:
+    def _atom(self, atom: Atom) -> onnx.Value:
         text = self._text(Polynomial.of(atom))
         match atom:
             case Symbol():
@@ -144,7 +141,7 @@ class Sizes:
             case _:
                 raise TypeError(f"{type(atom).__name__} is not a kind of atom")
 
-    def _divide(self, above: ir.Value, below: ir.Value, name: str, plain: bool = False) -> ir.Value:
+    def _divide(self, above: onnx.Value, below: onnx.Value, name: str, plain: bool = False) -> onnx.Value:
         """The floor division.
 
         ONNX cuts towards 0, which differs for negative numbers; and onnxruntime fuses `(1 / x) * y` to `y / x`, also
@@ -154,7 +151,7 @@ class Sizes:
             above = self._node("Sub", (above, self._node("Mod", (above, below), f"{name}/rest")), f"{name}/whole")
         return self._node("Div", (above, below), name)
 
-    def _solve(self, symbol: Symbol, name: str) -> ir.Value:
+    def _solve(self, symbol: Symbol, name: str) -> onnx.Value:
         """A symbol that is no input's size by itself, from those sizes that it is part of."""
         solution = self._solution(symbol)
         if solution is None:
@@ -165,7 +162,7 @@ class Sizes:
     def _solution(self, symbol: Symbol) -> str | None:
         return express(Dim.of_symbol(symbol), [(size, _known(place)) for place, size in enumerate(self._known)])
 
-    def _written(self, tree: ast.expr, known: Mapping[str, Polynomial], name: str) -> ir.Value:
+    def _written(self, tree: ast.expr, known: Mapping[str, Polynomial], name: str) -> onnx.Value:
         match tree:
             case ast.Name(id):
                 return self._vector(known[id])
@@ -184,7 +181,7 @@ class Sizes:
             case _:
                 raise TypeError(f"a size is written as {ast.unparse(tree)}")
 
-    def _node(self, kind: str, inputs: Sequence[ir.Value], name: str, **attributes: int) -> ir.Value:
+    def _node(self, kind: str, inputs: Sequence[onnx.Value], name: str, **attributes: int) -> onnx.Value:
         return self._writer.add(kind, inputs, attributes, name=f"size/{name}")[0]
 
     def _text(self, size: Polynomial) -> str:

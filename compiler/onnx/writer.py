@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dlc.compiler.naming import Names
 from dlc.compiler.onnx.elements import numpy_type
+from dlc.compiler.onnx.metadata import LINE
+from dlc.compiler.onnx.model import Graph, Node, Tensor, Value
 from dlc.compiler.onnx.results import attributes_of, result_types
 from dlc.compiler.types import DType
-
-if TYPE_CHECKING:
-    import numpy as np
-    import onnx_ir as ir
 
 
 class Writer:
@@ -24,12 +22,13 @@ class Writer:
     """
 
     def __init__(self, reserved: Iterable[str]) -> None:
-        self.nodes: list[ir.Node] = []
-        self.initializers: list[ir.Value] = []
+        self.nodes: list[Node] = []
+        self.initializers: list[Value] = []
         self.domains: set[str] = set()
+        self.kinds: set[str] = set()
         self.value_names = Names(reserved)
         self.node_names = Names()
-        self._constants: dict[tuple[DType, tuple[int, ...], bytes], ir.Value] = {}
+        self._constants: dict[tuple[DType, tuple[int, ...], bytes], Value] = {}
 
     def inner(self) -> Writer:
         """A writer for a graph within a node, which sees all that was made outside of it.
@@ -40,16 +39,14 @@ class Writer:
         inner.nodes = []
         return inner
 
-    def graph(self, name: str, inputs: Sequence[ir.Value], results: Iterable[ir.Value]) -> ir.Graph:
+    def graph(self, name: str, inputs: Sequence[Value], results: Iterable[Value]) -> Graph:
         """The nodes as a graph within a node.
 
         A result that none of them made, or that is there twice, is passed through a node. What has no name yet is
         called `name/Kind`.
         """
-        import onnx_ir as ir
-
         free = {id(output) for node in self.nodes for output in node.outputs}
-        outputs: list[ir.Value] = []
+        outputs: list[Value] = []
         for result in results:
             output = result
             if id(result) not in free:
@@ -59,34 +56,34 @@ class Writer:
             outputs.append(output)
         for node in self.nodes:
             self._name(node, f"{name}/{node.op_type}")
-        return ir.Graph(inputs, outputs, nodes=self.nodes, name=name)
+        return Graph(name, inputs, outputs, self.nodes)
 
     def add(
         self,
         kind: str,
-        inputs: Iterable[ir.Value | None],
+        inputs: Iterable[Value | None],
         attributes: Mapping[str, Any],
         results: int = 1,
         domain: str = "",
         name: str | None = None,
-    ) -> tuple[ir.Value, ...]:
+    ) -> tuple[Value, ...]:
         """A node and its results, whose element types are set as far as the operator's schema tells them.
 
         name: what the node and its first result are called; without it they wait for `label`.
         """
-        import onnx_ir as ir
-
         given = list(inputs)
         while given and given[-1] is None:
             given.pop()
         written = attributes_of(kind, domain, attributes)
-        node = ir.Node(domain, kind, given, written, num_outputs=results)
+        node = Node(domain, kind, given, written, [Value() for _ in range(results)])
+        for output in node.outputs:
+            output.node = node
         if domain:
             self.domains.add(domain)
         else:
+            self.kinds.add(kind)
             for output, type in zip(node.outputs, result_types(kind, given, written, results), strict=True):
-                if type is not None:
-                    output.type = ir.TensorType(type)
+                output.dtype = type
         if name is not None:
             node.name = self.node_names.claim(name)
             node.outputs[0].name = self.value_names.claim(name)
@@ -101,12 +98,12 @@ class Writer:
         """
         nodes = self.nodes[start:]
         for node in _within(nodes):
-            node.metadata_props.setdefault("dlc.line", place)
+            node.metadata.setdefault(LINE, place)
         alone = sum(node.name is None for node in nodes) == 1
         for node in nodes:
             self._name(node, base if alone else f"{base}/{node.op_type}")
 
-    def _name(self, node: ir.Node, name: str) -> None:
+    def _name(self, node: Node, name: str) -> None:
         if node.name is not None:
             return
         node.name = self.node_names.claim(name)
@@ -114,32 +111,26 @@ class Writer:
             if output.name is None:
                 output.name = self.value_names.claim(name)
 
-    def initializer(self, name: str, array: np.ndarray[Any, Any]) -> ir.Value:
-        """An array that is stored with the model, not copied."""
-        import onnx_ir as ir
-
-        tensor = ir.Tensor(array, name=name)
-        value = ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(array.shape), const_value=tensor)
+    def initializer(self, name: str, tensor: Tensor) -> Value:
+        """A value that is stored with the model."""
+        value = Value(name, tensor.dtype, tensor.shape, tensor=tensor)
         self.initializers.append(value)
         return value
 
-    def constant(self, value: Any, dtype: DType) -> ir.Value:
+    def constant(self, value: Any, dtype: DType) -> Value:
         """A constant, one however often it is asked for."""
         import numpy as np
 
         array = np.ascontiguousarray(value, numpy_type(dtype)).reshape(np.shape(value))
         key = (dtype, array.shape, array.tobytes())
         if key not in self._constants:
-            self._constants[key] = self.initializer(self.value_names.claim("constant"), array)
+            self._constants[key] = self.initializer(self.value_names.claim("constant"), Tensor.of(array, dtype))
         return self._constants[key]
 
 
-def _within(nodes: Iterable[ir.Node]) -> Iterator[ir.Node]:
+def _within(nodes: Iterable[Node]) -> Iterator[Node]:
     """The nodes, and those of the graphs within them."""
-    import onnx_ir as ir
-
     for node in nodes:
         yield node
-        for attribute in node.attributes.values():
-            if attribute.type == ir.AttributeType.GRAPH:
-                yield from _within(attribute.as_graph())
+        for graph in node.graphs:
+            yield from _within(graph.nodes)

@@ -79,11 +79,12 @@ def _write_onnx(model: Model, weights: str | None, seed: int, as_text: bool, out
         raise click.UsageError("an ONNX model is not text: name its file with -o")
     built = onnx_model(model, None if weights is None else read_weights(weights, model), seed=seed)
     if as_text:
-        import onnx_ir
+        import onnx
 
+        from dlc.compiler.onnx.wire import encode
         from dlc.runtime.show.onnx_text import dump
 
-        write_text(dump(onnx_ir.to_proto(built)), output)
+        write_text(dump(onnx.ModelProto.FromString(encode(built))), output)
     elif output is not None:
         with refusing_to_write(output):
             save_model(built, Path(output))

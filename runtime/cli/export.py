@@ -13,8 +13,7 @@ from dlc.runtime.cli.options import SELECTION, Pair, Selection, json_option
 from dlc.runtime.cli.output import refusing_to_write, write_json
 
 if TYPE_CHECKING:
-    import onnx_ir as ir
-
+    from dlc.compiler.onnx import model as onnx
     from dlc.runtime.infer.verify import Report
     from dlc.runtime.trained import Trained
 
@@ -84,7 +83,7 @@ def _with_noise(trained: Trained) -> Trained:
     return replace(trained, model=replace(trained.model, graph=graph))
 
 
-def _verified(trained: Trained, built: ir.Model) -> Report:
+def _verified(trained: Trained, built: onnx.Model) -> Report:
     from dlc.compiler.onnx.emit import save_model
     from dlc.runtime.infer.verify import verify
 

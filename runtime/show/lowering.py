@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from dlc.compiler.examples import Call
 from dlc.compiler.onnx.emit import build_model
+from dlc.compiler.onnx.model import Graph
 from dlc.compiler.torch.emit import emit_graph
 from dlc.compiler.weights import draw_weights
-
-if TYPE_CHECKING:
-    import onnx_ir as ir
 
 
 def torch_lines(call: Call) -> list[str]:
@@ -37,12 +34,8 @@ def onnx_operators(call: Call) -> list[str]:
     return list(dict.fromkeys(_operators(model.graph)))
 
 
-def _operators(graph: ir.Graph) -> Iterator[str]:
-    import onnx_ir as ir
-
-    for node in graph:
-        if node.op_type != "Constant":
-            yield node.op_type
-        for attribute in node.attributes.values():
-            if attribute.type is ir.AttributeType.GRAPH:
-                yield from _operators(attribute.as_graph())
+def _operators(graph: Graph) -> Iterator[str]:
+    for node in graph.nodes:
+        yield node.op_type
+        for inner in node.graphs:
+            yield from _operators(inner)

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import onnx_ir as ir
 import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlc.compiler.dim import Dim
+from dlc.compiler.onnx.model import Graph, Model, Value
 from dlc.compiler.onnx.sizes import Sizes, UnknownSize
+from dlc.compiler.onnx.wire import encode
 from dlc.compiler.onnx.writer import Writer
-from dlc.compiler.types import Tensor
+from dlc.compiler.types import DType, Tensor
 
 A, B, C = (Dim.symbol(name, 1) for name in "ABC")
 
@@ -22,21 +23,15 @@ A, B, C = (Dim.symbol(name, 1) for name in "ABC")
 def built(shapes: Sequence[Tensor], dims: Sequence[Dim]) -> tuple[Writer, bytes]:
     """A model that gives the sizes for inputs of these shapes."""
     inputs = [
-        ir.Value(
-            name=f"x{place}",
-            type=ir.TensorType(ir.DataType.FLOAT),
-            shape=ir.Shape([int(size) if size.is_constant else str(size) for size in shape.shape]),
-        )
+        Value(f"x{place}", DType.FLOAT, tuple(int(size) if size.is_constant else str(size) for size in shape.shape))
         for place, shape in enumerate(shapes)
     ]
     writer = Writer([value.name or "" for value in inputs])
     sizes = Sizes(writer, list(zip(inputs, shapes, strict=True)), lambda symbol: symbol.name)
     outputs = list(writer.add("Identity", (sizes.vector(dims),), {}, name="sizes"))
     outputs += writer.add("Identity", (sizes.scalar(dims[0]),), {}, name="first")
-    graph = ir.Graph(
-        inputs, outputs, nodes=writer.nodes, initializers=writer.initializers, opset_imports={"": 21}, name="sizes"
-    )
-    return writer, ir.to_proto(ir.Model(graph, ir_version=10)).SerializeToString()
+    graph = Graph("sizes", inputs, outputs, writer.nodes, writer.initializers)
+    return writer, encode(Model(graph, 10, {"": 21}))
 
 
 def computed(shapes: Sequence[Tensor], dims: Sequence[Dim], values: dict[Dim, int]) -> list[int]:
