@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dlc.runtime.cli.options import SELECTION, Selection, choose, overrides_option
-from dlc.runtime.cli.output import refusing_to_write, write_text
+from dlc.runtime.cli.output import refusing_to_write, write_bytes, write_text
 from dlc.runtime.show import ast_text, graph_text
 from dlc.runtime.spec import read_checked, read_tree
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from dlc.compiler.program import Model, Program
+    from dlc.runtime.mapping.load import Loaded
+
+    Weights = Mapping[str, np.ndarray[Any, Any]]
 
 _STAGES = ("ast", "graph", "torch", "onnx", "onnx-text")
 
@@ -23,7 +29,9 @@ _STAGES = ("ast", "graph", "torch", "onnx", "onnx-text")
 @click.argument("selection", type=SELECTION, metavar="FILE[:MODEL]")
 @click.option("--to", "stage", type=click.Choice(_STAGES), required=True, help="What to write.")
 @click.option("-o", "output", metavar="OUT", help="The file to write; text goes to stdout without it.")
-@click.option("--weights", metavar="RUN", help="A run or a .safetensors file, for onnx; else they are drawn freshly.")
+@click.option("--weights", metavar="RUN", help="A run or a .safetensors file; else weights are drawn freshly.")
+@click.option("--map", "mapping", metavar="FILE.map", help="What the file of --weights calls the weights: a mapping.")
+@click.option("--verify/--no-verify", default=None, help="Compare onnx with PyTorch; with --map it is, by default.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Of freshly drawn weights.")
 @overrides_option
 def command(
@@ -31,16 +39,18 @@ def command(
     stage: str,
     output: str | None,
     weights: str | None,
+    mapping: str | None,
+    verify: bool | None,
     seed: int,
     overrides: Mapping[str, str],
 ) -> None:
     """Write what a stage of the compiler made of a spec.
 
     ast: the syntax tree. graph: the checked graphs, with every type. torch: PyTorch source, of a model or of a train
-    block. onnx: the model for onnxruntime. onnx-text: the same, to read.
+    block; with --weights, a model's weights as .safetensors beside it. onnx: the model for onnxruntime. onnx-text: the
+    same, to read.
     """
-    if weights is not None and not stage.startswith("onnx"):
-        raise click.UsageError(f"--weights goes with onnx; what --to {stage} writes holds no weights")
+    _require_fitting(stage, output, weights, mapping, verify)
     if stage == "ast":
         write_text(ast_text.dump(read_tree(selection.path)), output)
         return
@@ -48,10 +58,65 @@ def command(
     match stage:
         case "graph":
             write_text(_graph(program, selection), output)
-        case "torch":
+        case "torch" if weights is None:
             write_text(_torch(program, selection), output)
         case _:
-            _write_onnx(choose(program.models, selection, "model"), weights, seed, stage == "onnx-text", output)
+            model = choose(program.models, selection, "model")
+            given = _weights(program, model, weights, mapping, seed, output)
+            if output is not None and stage == "torch":
+                _write_torch(model, given or {}, output)
+            elif output is not None and stage == "onnx":
+                _write_onnx(model, given, seed, output, verify=mapping is not None if verify is None else verify)
+            else:
+                write_text(_onnx_text(model, given, seed), output)
+
+
+def _require_fitting(
+    stage: str, output: str | None, weights: str | None, mapping: str | None, verify: bool | None
+) -> None:
+    """Refuses options that do not go together."""
+    if weights is not None and stage in ("ast", "graph"):
+        raise click.UsageError(f"--weights goes with torch and onnx; what --to {stage} writes holds no weights")
+    if mapping is not None and (weights is None or Path(weights).is_dir()):
+        raise click.UsageError("--map tells what a .safetensors file calls the weights: name that by --weights")
+    if verify is not None and stage != "onnx":
+        raise click.UsageError("--verify and --no-verify go with --to onnx")
+    if stage == "onnx" and output is None:
+        raise click.UsageError("an ONNX model is not text: name its file with -o")
+    if stage == "torch" and weights is not None:
+        if output is None or Path(output).suffix == ".safetensors":
+            raise click.UsageError("weights are written beside the source: name its file with -o, as in -o net.py")
+        if Path(weights).absolute() == _beside(output).absolute():
+            raise click.UsageError(f"{_beside(output)} would be written over: name another file with -o")
+
+
+def _weights(
+    program: Program, model: Model, weights: str | None, mapping: str | None, seed: int, output: str | None
+) -> Weights | None:
+    """The weights that were asked for; what a mapping left out is told. None where they are drawn freshly."""
+    from dlc.runtime.trained import read_weights
+
+    if weights is None:
+        return None
+    if mapping is None:
+        return read_weights(weights, model)
+    from dlc.runtime.mapping.load import load_weights
+
+    loaded = load_weights(model, weights, mapping, models=program.models, seed=seed)
+    click.echo(_record(weights, loaded), err=output is None)
+    return loaded.weights
+
+
+def _record(place: str, loaded: Loaded) -> str:
+    """What became of each tensor and weight: those that gave and were given are counted, the others named."""
+    lines = [f"{place}: {loaded.used} tensors give {len(loaded.weights) - len(loaded.initial)} weights"]
+    for what, names in (
+        ("equal to what a weight is given", loaded.again),
+        ("ignored", loaded.ignored),
+        ("weights that start as the spec says", loaded.initial),
+    ):
+        lines += [f"  {what}: {', '.join(names)}"] if names else []
+    return "\n".join(lines)
 
 
 def _graph(program: Program, selection: Selection) -> str:
@@ -70,21 +135,51 @@ def _torch(program: Program, selection: Selection) -> str:
     return torch_source(choose(program.models, selection, "model"))
 
 
-def _write_onnx(model: Model, weights: str | None, seed: int, as_text: bool, output: str | None) -> None:
+def _beside(output: str) -> Path:
+    """Where the weights of PyTorch source go."""
+    return Path(output).with_suffix(".safetensors")
+
+
+def _write_torch(model: Model, weights: Weights, output: str) -> None:
+    from importlib import import_module
+
+    from dlc.runtime.build import torch_source
+
+    write_text(torch_source(model), output)
+    numpy: Any = import_module("safetensors.numpy")  # whose types are not told
+    write_bytes(numpy.save(dict(weights)), str(_beside(output)))
+
+
+def _write_onnx(model: Model, weights: Weights | None, seed: int, output: str, *, verify: bool) -> None:
     from dlc.compiler.onnx.emit import save_model
+    from dlc.runtime.build import compute, onnx_model, require_closed
+
+    if weights is None and verify:
+        from dlc.compiler.weights import draw_weights
+
+        require_closed(model)
+        weights = draw_weights(model.graph.weights(), seed, compute)
+    built = onnx_model(model, weights, seed=seed)
+    if verify and weights is not None:
+        from dlc.runtime.infer.verify import verify as compare
+
+        with TemporaryDirectory(prefix="dlc-") as folder:
+            path = Path(folder) / "model.onnx"
+            save_model(built, path)
+            report = compare(model, weights, path)
+        sizes = "; ".join(dict.fromkeys(row.sizes for row in report.rows))
+        worst = report.worst
+        difference = f"the largest difference is {worst.relative:.1e} of the largest value, in {worst.output}"
+        click.echo(f"{output}: gives what PyTorch gives, at {sizes}; {difference}")
+    with refusing_to_write(output):
+        save_model(built, Path(output))
+
+
+def _onnx_text(model: Model, weights: Weights | None, seed: int) -> str:
+    import onnx
+
+    from dlc.compiler.onnx.wire import encode
     from dlc.runtime.build import onnx_model
-    from dlc.runtime.trained import read_weights
+    from dlc.runtime.show.onnx_text import dump
 
-    if not as_text and output is None:
-        raise click.UsageError("an ONNX model is not text: name its file with -o")
-    built = onnx_model(model, None if weights is None else read_weights(weights, model), seed=seed)
-    if as_text:
-        import onnx
-
-        from dlc.compiler.onnx.wire import encode
-        from dlc.runtime.show.onnx_text import dump
-
-        write_text(dump(onnx.ModelProto.FromString(encode(built))), output)
-    elif output is not None:
-        with refusing_to_write(output):
-            save_model(built, Path(output))
+    return dump(onnx.ModelProto.FromString(encode(onnx_model(model, weights, seed=seed))))

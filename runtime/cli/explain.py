@@ -21,6 +21,7 @@ MODULES = (
     "dlc.compiler.torch.errors",
     "dlc.runtime.errors",
     "dlc.runtime.infer.errors",
+    "dlc.runtime.mapping.errors",
 )
 _LINES = 24
 _COLUMNS = 116

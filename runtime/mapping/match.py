@@ -61,8 +61,12 @@ def match(
         matcher.lines(prefix, under)
     matcher.conflicts()
     _raise(sink)
+    wrong: set[Rule] = set()
     for gift in matcher.found.gifts:
-        sink.extend(_unfit(gift, tensors, weights))
+        found = None if gift.rule in wrong else _unfit(gift, tensors, weights)
+        if found is not None:
+            wrong.add(gift.rule)
+            sink.add(found)
     _raise(sink)
     sink.extend(_left_open(matcher.found, tensors, weights))
     _raise(sink)
@@ -184,27 +188,20 @@ class _Matcher:
 
     def conflicts(self) -> None:
         """Tells weights that two lines give, and tensors that are ignored and used."""
-        given: dict[str, Line] = dict(self.found.initial)
+        given: dict[str, Gift | Initial] = dict(self.found.initial)
+        told: set[Line] = set()
         for gift in self.found.gifts:
-            if gift.rule.equal:
-                continue
-            for path in gift.targets:
-                other = given.setdefault(path, gift.rule)
-                if other is not gift.rule or given_twice(self.found.gifts, gift, path):
-                    self._sink.add(_twice(f"`{path}` is given twice", gift.rule.span, other.span))
-        for gift in self.found.gifts:
+            for path in () if gift.rule.equal else gift.targets:
+                other = given.setdefault(path, gift)
+                if other is not gift and gift.rule not in told:
+                    told.add(gift.rule)
+                    line = other.rule if isinstance(other, Gift) else other
+                    self._sink.add(_twice(f"`{path}` is given twice", gift.rule.span, line.span))
             for name in gift.sources:
-                if name in self.found.ignored:
-                    other = self.found.ignored[name]
-                    self._sink.add(_twice(f"`{name}` is used, and ignored too", other.span, gift.rule.span))
-
-
-def given_twice(gifts: Iterable[Gift], gift: Gift, path: str) -> bool:
-    """Whether the same rule gives the weight another tensor too."""
-    return any(
-        other is not gift and other.rule is gift.rule and path in other.targets and other.sources != gift.sources
-        for other in gifts
-    )
+                ignoring = self.found.ignored.get(name)
+                if ignoring is not None and ignoring not in told:
+                    told.add(ignoring)
+                    self._sink.add(_twice(f"`{name}` is used, and ignored too", ignoring.span, gift.rule.span))
 
 
 def _twice(message: str, span: Span, other: Span) -> Diagnostic:
@@ -219,39 +216,29 @@ def _no_weight(path: str, span: Span, weights: Mapping[str, Weight], from_: str 
     return MatchesNothing(f"the model has no weight `{path}`", span, notes=notes, help=help)
 
 
-def _unfit(gift: Gift, tensors: Mapping[str, Stored], weights: Mapping[str, Weight]) -> Iterator[Diagnostic]:
+def _unfit(gift: Gift, tensors: Mapping[str, Stored], weights: Mapping[str, Weight]) -> Diagnostic | None:
     """Why tensors cannot be what the weights are, in shape or element type."""
     rule = gift.rule
     due = [tuple(map(int, weights[path].shape)) for path in gift.targets]
-    shapes = [tensors[name].shape for name in gift.sources]
     try:
-        now = shapes_after(rule.steps, shapes, due)
+        now = shapes_after(rule.steps, [tensors[name].shape for name in gift.sources], due)
     except Unfit as unfit:
-        yield UnfitTensor(f"`{gift.sources[0]}` does not fit `{gift.targets[0]}`: {unfit}", rule.span)
-        return
+        return UnfitTensor(f"`{gift.sources[0]}` does not fit `{gift.targets[0]}`: {unfit}", rule.span)
     for shape, wanted, path in zip(now, due, gift.targets, strict=True):
         if shape != wanted:
-            message = f"`{gift.sources[0]}` gives {told(shape)}, and `{path}` is {told(wanted)}"
             turned = len(shape) == 2 and shape[::-1] == wanted
-            help = "it is kept the other way round: … -> transpose -> …" if turned else None
-            yield UnfitTensor(message, rule.span, help=help)
-            return
+            there = any(step.name == "transpose" for step in rule.steps)
+            mend = "leave `transpose` out" if there else "it is kept the other way round: … -> transpose -> …"
+            message = f"`{gift.sources[0]}` gives {told(shape)}, and `{path}` is {told(wanted)}"
+            return UnfitTensor(message, rule.span, help=mend if turned else None)
     for name in gift.sources:
         for path in gift.targets:
-            dtype = numpy_type(weights[path].dtype).name
-            if not tensors[name].fits(dtype, rule.casts):
-                help = (
-                    "that loses precision, which `-> cast` before the weight allows"
-                    if _narrows(tensors[name], dtype)
-                    else None
-                )
-                message = f"`{name}` holds {tensors[name].dtype}, and `{path}` is {dtype}"
-                yield UnfitTensor(message, rule.span, help=help)
-                return
-
-
-def _narrows(stored: Stored, dtype: str) -> bool:
-    return not stored.fits(dtype, False) and stored.fits(dtype, True)
+            stored, dtype = tensors[name], numpy_type(weights[path].dtype).name
+            if not stored.fits(dtype, rule.casts):
+                mend = "that loses precision, which `-> cast` before the weight allows"
+                message = f"`{name}` holds {stored.dtype}, and `{path}` is {dtype}"
+                return UnfitTensor(message, rule.span, help=mend if stored.fits(dtype, True) else None)
+    return None
 
 
 def _left_open(found: Match, tensors: Mapping[str, Stored], weights: Mapping[str, Weight]) -> Iterator[Diagnostic]:
@@ -259,7 +246,7 @@ def _left_open(found: Match, tensors: Mapping[str, Stored], weights: Mapping[str
     used = {name for gift in found.gifts for name in gift.sources}
     loose = [name for name in tensors if name not in used and name not in found.ignored]
     if loose:
-        message = f"no line of the mapping speaks of `{loose[0]}`{_more(loose, 'tensor')}"
+        message = f"no line of the mapping speaks of `{loose[0]}`{_others(loose, 'of')}"
         notes = tuple(f"`{name}` is {told(tensors[name].shape)}" for name in loose[:_SHOWN])
         help = f"give it to a weight, or drop it: ignore {generalised(loose[0])}"
         yield UnmappedTensor(message, None, notes=notes, help=help)
@@ -270,16 +257,12 @@ def _left_open(found: Match, tensors: Mapping[str, Stored], weights: Mapping[str
         if path not in given and path not in found.initial and path.rpartition(".")[2] != COUNTER
     ]
     if waiting:
-        message = f"nothing is given to the weight `{waiting[0]}`{_more(waiting, 'weight')}"
+        message = f"nothing is given to the weight `{waiting[0]}`{_others(waiting, 'to')}"
         notes = tuple(f"`{path}` is {told(tuple(map(int, weights[path].shape)))}" for path in waiting[:_SHOWN])
         help = f"give it a tensor, or leave it as the spec says: initial {generalised(waiting[0])}"
         yield WeightNotGiven(message, None, notes=notes, help=help)
 
 
-def _more(names: list[str], what: str) -> str:
-    others = len(names) - 1
-    return (
-        f", nor of {others} other {what}s"
-        if others > 1 and what == "tensor"
-        else (f", nor to {others} others" if others > 1 else "")
-    )
+def _others(names: list[str], link: str) -> str:
+    count = len(names) - 1
+    return f", nor {link} {count} other{'s' * (count > 1)}" if count else ""

@@ -13,7 +13,7 @@ from dlc.runtime.spec import read_spec
 
 HERE = Path(__file__).parent
 TESTS = HERE.parent
-for module in ("grammar", "compiler", "compiler.onnx", "compiler.torch", "runtime", "runtime.infer"):
+for module in ("grammar", "compiler", "compiler.onnx", "compiler.torch", "runtime", "runtime.infer", "runtime.mapping"):
     import_module(f"dlc.{module}.errors")
 # Those of `dlc`: other tests may have kinds of their own.
 KINDS = {code: kind for code, kind in kinds().items() if kind.__module__.startswith("dlc.")}
