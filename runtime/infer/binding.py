@@ -15,22 +15,38 @@ from dlc.grammar.suggest import nearest
 from dlc.runtime.infer.description import RELATIONS, Description, Port
 from dlc.runtime.infer.errors import InputRange, InputShape, InputType, RequirementFailed, UnknownInput
 from dlc.runtime.infer.expression import Symbols
+from dlc.runtime.infer.noise import draw_noise
 
 Array = np.ndarray[Any, Any]
 
 
-def fit(description: Description, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """The arrays in the element types that the model takes. Raises Refusal with everything that does not fit."""
-    _refuse(_names(description, arrays))
-    cast = {port.name: _cast(port, arrays[port.name]) for port in description.inputs}
+def fit(
+    description: Description, arrays: Mapping[str, Array], random: np.random.Generator | None = None
+) -> dict[str, Array]:
+    """The arrays in the element types that the model takes. Raises Refusal with everything that does not fit.
+
+    random: what noise that is not given is drawn from; none where all of it must be given.
+    """
+    _refuse(_names(description, arrays, random is not None))
+    ports = tuple(port for port in description.inputs if port.name in arrays)
+    cast = {port.name: _cast(port, arrays[port.name]) for port in ports}
     _refuse(problem for problem in cast.values() if isinstance(problem, Diagnostic))
     fitting = {name: array for name, array in cast.items() if not isinstance(array, Diagnostic)}
-    _refuse(problem for port in description.inputs for problem in _ranks(port, fitting[port.name]))
+    _refuse(problem for port in ports for problem in _ranks(port, fitting[port.name]))
     sizes = _Sizes()
-    _refuse(sizes.bind(description.inputs, fitting))
-    _refuse(problem for port in description.inputs for problem in _range(port, fitting[port.name], sizes))
+    _refuse(sizes.bind(ports, fitting))
+    _refuse(problem for port in ports for problem in _range(port, fitting[port.name], sizes))
+    _refuse(problem for port in ports for problem in _noise(port, fitting[port.name]))
     _refuse(_requirements(description, sizes))
-    return fitting
+    if random is None or len(ports) == len(description.inputs):
+        return fitting
+    shapes = {port: [sizes.value(size) for size in port.shape] for port in description.inputs if port not in ports}
+    _refuse(problem for port, shape in shapes.items() if None in shape for problem in _missing(port))
+    drawn = {
+        port.name: draw_noise(random, str(port.noise), port.dtype, [size for size in shape if size is not None])
+        for port, shape in shapes.items()
+    }
+    return fitting | drawn
 
 
 def _refuse(problems: Iterator[Diagnostic]) -> None:
@@ -39,7 +55,7 @@ def _refuse(problems: Iterator[Diagnostic]) -> None:
         raise Refusal(*found)
 
 
-def _names(description: Description, arrays: Mapping[str, Array]) -> Iterator[Diagnostic]:
+def _names(description: Description, arrays: Mapping[str, Array], draws: bool) -> Iterator[Diagnostic]:
     names = [port.name for port in description.inputs]
     meant: set[str | None] = set()
     for name in arrays:
@@ -51,8 +67,13 @@ def _names(description: Description, arrays: Mapping[str, Array]) -> Iterator[Di
                 f"{description.spec} has no input `{name}`", None, help=f"did you mean `{near}`?" if near else known
             )
     for port in description.inputs:
-        if port.name not in arrays and port.name not in meant:
-            yield UnknownInput(f"the input `{port.name}` is missing", None, notes=(f"{port.name}: {port}",))
+        if port.name not in arrays and port.name not in meant and not (draws and port.noise):
+            yield from _missing(port)
+
+
+def _missing(port: Port) -> Iterator[Diagnostic]:
+    untold = ("the other inputs do not tell its shape, so that it is not drawn",) if port.noise else ()
+    yield UnknownInput(f"the input `{port.name}` is missing", None, notes=(f"{port.name}: {port}", *untold))
 
 
 def _cast(port: Port, array: Array) -> Array | Diagnostic:
@@ -149,6 +170,18 @@ def _range(port: Port, array: Array, sizes: _Sizes) -> Iterator[Diagnostic]:
             f"`{port.name}` holds {array[place]}, and all its elements lie from 0 to below {number}",
             None,
             notes=(f"at {[int(index) for index in place]}", f"{int(outside.sum())} of {array.size} lie outside"),
+        )
+
+
+def _noise(port: Port, array: Array) -> Iterator[Diagnostic]:
+    if port.noise is None:
+        return
+    inside = np.isfinite(array) if port.noise == "normal" else (array >= 0) & (array < 1)
+    if not inside.all():
+        place = np.unravel_index(int((~inside).argmax()), array.shape)
+        due = "normal noise is finite" if port.noise == "normal" else "uniform noise lies from 0 to below 1"
+        yield InputRange(
+            f"`{port.name}` holds {array[place]}, and {due}", None, notes=(f"at {[int(index) for index in place]}",)
         )
 
 

@@ -31,7 +31,8 @@ RELATIONS: dict[str, Callable[[int, int], bool]] = {
 class Port:
     """An input or output: its name, element type, shape and, for ints, what all elements lie below.
 
-    any_rank: its number of axes is not declared, as with some models that dlc has not written.
+    any_rank: its number of axes is not declared, as with some models that dlc has not written. noise: for an input
+    that stands for a random draw, what it follows, "normal" or "uniform".
     """
 
     name: str
@@ -39,6 +40,7 @@ class Port:
     shape: tuple[Dim, ...]
     below: Dim | None = None
     any_rank: bool = False
+    noise: str | None = None
 
     @property
     def rank(self) -> int:
@@ -81,6 +83,7 @@ def document(stored: Stored) -> dict[str, Any]:
         "outputs": [[value.name, value.type, value.shape] for value in stored.outputs],
         "ranges": stored.properties.get(metadata.RANGES) if ours else "{}",
         "checks": stored.properties.get(metadata.CHECKS) if ours else "[]",
+        "noise": stored.properties.get(metadata.NOISE, "{}") if ours else "{}",
         "expressions": ours,
     }
 
@@ -103,10 +106,13 @@ def _describe(told: Mapping[str, Any]) -> Description:
     sizes = _Sizes(expressions=told["expressions"])
     ranges: dict[str, str] = json.loads(told["ranges"])
     checks: list[dict[str, str]] = json.loads(told["checks"])
+    noise: dict[str, str] = json.loads(told["noise"])
+    if not set(noise.values()) <= {"normal", "uniform"}:
+        raise ValueError("its noise follows a distribution that is not known")
     return Description(
         told["name"],
-        tuple(_ports(told["inputs"], sizes, ranges)),
-        tuple(_ports(told["outputs"], sizes, {})),
+        tuple(_ports(told["inputs"], sizes, ranges, noise)),
+        tuple(_ports(told["outputs"], sizes, {}, {})),
         tuple(_requirement(check, sizes) for check in checks),
     )
 
@@ -138,7 +144,7 @@ class _Sizes:
         return self._named.setdefault(size, Dim.symbol(size))
 
 
-def _ports(values: Iterable[Any], sizes: _Sizes, ranges: Mapping[str, str]) -> Iterator[Port]:
+def _ports(values: Iterable[Any], sizes: _Sizes, ranges: Mapping[str, str], noise: Mapping[str, str]) -> Iterator[Port]:
     for value in values:
         declared = Declared(*value)
         dtype = ELEMENTS.get(declared.type) if declared.type is not None else None
@@ -146,4 +152,5 @@ def _ports(values: Iterable[Any], sizes: _Sizes, ranges: Mapping[str, str]) -> I
             raise ValueError(f"`{declared.name}` is no tensor of an element type that dlc knows")
         shape = tuple(sizes.read(size) for size in declared.shape or ())
         below = ranges.get(declared.name)
-        yield Port(declared.name, dtype, shape, None if below is None else sizes.read(below), declared.shape is None)
+        limit = None if below is None else sizes.read(below)
+        yield Port(declared.name, dtype, shape, limit, declared.shape is None, noise.get(declared.name))

@@ -25,7 +25,8 @@ class Session:
 
     trusted: run it in this process, which starts faster and copies no arrays; for a file of which you know who wrote
     it. limits: of the process, none for the usual ones. provider: what computes, such as `CUDA`. threads: how many
-    compute an operation, none for onnxruntime's choice. spinning: whether they wait for work busily.
+    compute an operation, none for onnxruntime's choice. spinning: whether they wait for work busily. seed: of the
+    noise that is not given, in a model whose draws are inputs; none for other noise in each session.
 
     Raises Refusal for a file that is no model, is damaged or lies, whose weights lie elsewhere, or that needs what
     onnxruntime does not have.
@@ -40,7 +41,11 @@ class Session:
         spinning: bool = True,
         trusted: bool = False,
         limits: Limits | None = None,
+        seed: int | None = None,
     ) -> None:
+        import numpy as np
+
+        self._random = np.random.default_rng(seed)
         given = Path(path)
         options = Options(provider, threads, spinning)
         self._engine: _Runs = Engine(given, options) if trusted else Isolated(given, options, limits or Limits())
@@ -64,7 +69,7 @@ class Session:
         return self._description.outputs
 
     def run(self, **arrays: Any) -> dict[str, Array]:
-        """The outputs by name, for the inputs by name: arrays, numbers or nested lists.
+        """The outputs by name, for the inputs by name: arrays, numbers or nested lists. Noise may be left out.
 
         Raises Refusal where a name, an element type, a shape or a range does not fit, where sizes break a
         requirement of the spec, where onnxruntime stops, and where a limit is reached.
@@ -105,7 +110,7 @@ class Session:
 
         ports = {port.name: port for port in self.inputs}
         given = {name: from_python(value, ports.get(name)) for name, value in arrays.items()}
-        return fit(self._description, given)
+        return fit(self._description, given, self._random)
 
 
 class _Runs(Protocol):

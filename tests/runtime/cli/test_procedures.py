@@ -157,6 +157,29 @@ def test_a_procedure_that_draws_is_exported(dlc: Dlc, run: Run) -> None:
     assert np.load("out.npy").shape == (3, 1, 3, 3)
 
 
+def test_draws_become_inputs(dlc: Dlc, run: Run) -> None:
+    result = dlc("export", "run:sample", "--set", "n=3", "--noise", "-o", "sample.onnx")
+    assert result.exit_code == 0, result.stderr
+    first, second = result.stdout.splitlines()
+    assert first == "sample.onnx: sample(normal_noise: float[3, 4]) -> output: float[3, 1, 3, 3]"
+    assert second.startswith("gives what PyTorch gives for the same noise, at fixed sizes; the largest difference is")
+    noise = np.random.default_rng(2).standard_normal((3, 4), np.float32)
+    np.save("noise.npy", noise)
+    assert dlc("run", "sample.onnx", "--in", "normal_noise=noise.npy", "-o", "out.npy").exit_code == 0
+    np.testing.assert_allclose(np.load("out.npy"), settled(run, noise, 0)[1], rtol=1e-5)
+    assert dlc("run", "sample.onnx", "-o", "out.npy").exit_code == 0  # its noise is drawn
+    assert dlc("run", "sample.onnx", "--in", "normal_noise=[[1, 2]]", "-o", "out.npy").exit_code == 1
+    document = json.loads(dlc("export", "run:sample", "--noise", "-o", "sample.onnx", "--json").stdout)
+    assert document["same_noise"] is True
+
+
+def test_there_must_be_draws_to_make_inputs(dlc: Dlc, run: Run) -> None:
+    result = dlc("export", "run:settle", "--noise", "-o", "settle.onnx")
+    assert result.exit_code == 2
+    assert "settle draws nothing at random" in result.stderr
+    assert not Path("settle.onnx").exists()
+
+
 def test_gradients_are_not_exported(dlc: Dlc, run: Run) -> None:
     result = dlc("export", "run:attack", "-o", "attack.onnx")
     assert result.exit_code == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,13 @@ from dlc.compiler.procedures import as_model
 from dlc.compiler.program import Model, TrainSpec
 from dlc.compiler.torch.emit import emit_procedure
 from dlc.compiler.weights import draw_weights
+from dlc.grammar.diagnostics import Refusal
+from dlc.runtime.infer.session import Session
 from dlc.runtime.infer.verify import verify
 from dlc.runtime.spec import read_spec
 
 Array = np.ndarray[Any, Any]
+Read = Callable[..., Model]
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -157,3 +160,74 @@ def test_draws_of_all_kinds_are_verified_draw_for_draw(name: str, tmp_path: Path
     assert report.random
     assert len({row.sizes for row in report.rows}) >= 4
     assert report.worst.relative < 1e-5
+
+
+NOISY = """
+model M(x: float[N, T]) -> (y: float[N, T], k: int[N]):
+    y = x
+    loop 3:
+        y = y + normal_like(y)
+    return y, categorical(ones(4), N)
+"""
+
+
+@pytest.fixture
+def noisy(model: Read, tmp_path: Path) -> Path:
+    spec = model(NOISY)
+    return exported(Model("M", noise_as_inputs(run(EXPORT, spec.graph))), {}, tmp_path / "noisy.onnx")
+
+
+def test_a_session_takes_noise_by_name(noisy: Path) -> None:
+    with Session(noisy) as session:
+        assert {port.name: (str(port), port.noise) for port in session.inputs} == {
+            "x": ("float[N, T]", None),
+            "normal_like_noise": ("float[3, N, T]", "normal"),
+            "k_noise": ("float[N]", "uniform"),
+        }
+        x, noise = np.ones((2, 5), np.float32), np.random.default_rng(0).standard_normal((3, 2, 5), np.float32)
+        found = session.run(x=x, normal_like_noise=noise, k_noise=[0.2, 0.9])
+    np.testing.assert_allclose(found["y"], x + noise.sum(axis=0), rtol=1e-5)
+    assert found["k"].tolist() == [0, 3]
+
+
+def test_noise_that_is_not_given_is_drawn(noisy: Path) -> None:
+    x = np.zeros((300, 50), np.float32)
+    with Session(noisy, seed=1) as first, Session(noisy, seed=1) as same, Session(noisy) as other:
+        drawn = first.run(x=x, k_noise=np.zeros(300, np.float32))
+        assert drawn["y"].std() == pytest.approx(3**0.5, rel=0.05)
+        assert not drawn["k"].any()
+        assert not np.array_equal(first.run(x=x)["y"], drawn["y"])
+        assert np.array_equal(same.run(x=x)["y"], drawn["y"])
+        assert not np.array_equal(other.run(x=x)["y"], drawn["y"])
+        np.testing.assert_allclose(np.bincount(other.run(x=x)["k"]) / 300, 0.25, atol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            {"normal_like_noise": np.zeros((2, 2, 5), np.float32)},
+            "`normal_like_noise` has 2 along axis 0, and 3 is due",
+        ),
+        ({"normal_like_noise": np.zeros((3, 2, 4), np.float32)}, "`normal_like_noise` has 4 along axis 2"),
+        ({"k_noise": np.zeros((2,))}, "`k_noise` is float64, which does not go into float32"),
+        ({"k_noise": [0.0, 1.0]}, "`k_noise` holds 1.0, and uniform noise lies from 0 to below 1"),
+        ({"k_noise": [-0.1, 0.0]}, "uniform noise lies from 0"),
+        ({"k_noise": [np.nan, 0.0]}, "uniform noise lies from 0"),
+        ({"normal_like_noise": np.full((3, 2, 5), np.inf, np.float32)}, "normal noise is finite"),
+        ({"k_nosie": [0.0, 0.0]}, "has no input `k_nosie`"),
+    ],
+)
+def test_noise_that_does_not_fit_is_told(noisy: Path, given: dict[str, Any], told: str) -> None:
+    with Session(noisy, trusted=True) as session, pytest.raises(Refusal) as caught:
+        session.run(x=np.ones((2, 5), np.float32), **given)
+    assert any(told in found.message for found in caught.value.diagnostics)
+
+
+def test_noise_whose_shape_nothing_tells_must_be_given(model: Read, tmp_path: Path) -> None:
+    spec = model("model M(x: float[N], K: int) -> (y: float[N]):\n    return x + sum(normal(K))\n")
+    path = exported(Model("M", noise_as_inputs(run(EXPORT, spec.graph))), {}, tmp_path / "open.onnx")
+    with Session(path, trusted=True) as session:
+        assert session.run(x=[1.0], normal_noise=[2.0, 3.0])["y"] == 6
+        with pytest.raises(Refusal, match="`normal_noise` is missing"):
+            session.run(x=[1.0])
