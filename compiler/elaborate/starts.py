@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dlc.compiler.calls import called, callees_first, captured, every_node
-from dlc.compiler.elaborate import evaluation, pipes, static
+from dlc.compiler.elaborate import evaluation, pipes, reports, static
 from dlc.compiler.elaborate.frame import Frame
 from dlc.compiler.elaborate.scope import Scope
-from dlc.compiler.elaborate.values import Poisoned, describe
+from dlc.compiler.elaborate.values import Poisoned, describe, is_sequence
 from dlc.compiler.errors import BadDeclaration, BadParameter, ElementType, ShapeMismatch, StaticType
 from dlc.compiler.graph import Graph, ModelRef, Value
 from dlc.compiler.init import Computed, Constant, Init
 from dlc.compiler.op import Op
-from dlc.compiler.types import Tensor
+from dlc.compiler.ops.literals import Literal
+from dlc.compiler.types import DType, Tensor
 from dlc.grammar import ast
 from dlc.grammar.diagnostics import Label, Refusal
 
@@ -35,6 +38,8 @@ def start(frame: Frame, statement: ast.WeightDecl, type: Tensor) -> Init:
         raise Poisoned
     if static.is_number(value):
         return Constant(value=static.real(value, statement.value.span))
+    if is_sequence(value):
+        value = _listed(inner, statement.value, value, type)
     if not isinstance(value, Value):
         message = f"a weight starts at a number, a tensor or a distribution, not at {describe(value)}"
         raise Refusal(StaticType(message, statement.value.span))
@@ -42,6 +47,16 @@ def start(frame: Frame, statement: ast.WeightDecl, type: Tensor) -> Init:
     _require_closed(statement, statement.value, graph)
     _require_type(statement, statement.value, value.type, type)
     return Computed(graph=graph)
+
+
+def _listed(frame: Frame, tree: ast.Expr, numbers: Sequence[object], type: Tensor) -> Value | tuple[Value, ...]:
+    """A list of numbers as a tensor; whole ones are floats where floats are due."""
+    try:
+        literal = Literal(values=numbers)
+    except ValueError as error:
+        spans = {"values": tree.span}
+        raise Refusal(*reports.refused(error, "a tensor", {"values": numbers}, spans, tree.span)) from None
+    return frame.apply(literal.floats() if type.dtype is DType.FLOAT else literal, (), tree.span, {})
 
 
 def _distribution(frame: Frame, tree: ast.Expr, type: Tensor) -> Init:
