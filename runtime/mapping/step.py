@@ -22,7 +22,7 @@ Shape = tuple[int, ...]
 _STEP = re.compile(r"(\w+)(?:\((.*)\))?")
 _AXIS = re.compile(r"\s*axis\s*=\s*(\d{1,2})\s*")
 _ALONG = ("split", "concat")
-_NAMES = ("transpose", "reshape", "cast", *_ALONG)
+NAMES = ("transpose", "reshape", "cast", *_ALONG)
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ def read_step(span: Span) -> Step:
     """The step that stands there. Raises Refusal."""
     found = _STEP.fullmatch(span.text)
     name = found[1] if found else span.text
-    if found is None or name not in _NAMES:
-        near = nearest(name, _NAMES)
-        help = f"did you mean `{near}`?" if near else f"the steps are {', '.join(_NAMES)}"
+    if found is None or name not in NAMES:
+        near = nearest(name, NAMES)
+        help = f"did you mean `{near}`?" if near else f"the steps are {', '.join(NAMES)}"
         raise Refusal(MappingSyntax(f"there is no step `{name}`", span, help=help))
     if name not in _ALONG:
         if found[2] is not None:

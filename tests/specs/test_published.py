@@ -35,6 +35,9 @@ def count(graph: Graph) -> int:
         ("sequence/gpt2", "GPT2", {"width": 1024, "depth": 24, "heads": 16}, 354_823_168),
         ("sequence/gpt2", "GPT2", {"width": 1280, "depth": 36, "heads": 20}, 774_030_080),
         ("sequence/gpt2", "GPT2", {"width": 1600, "depth": 48, "heads": 25}, 1_557_611_200),
+        ("sequence/bert", "BERT", {}, 109_482_240),
+        ("sequence/bert", "BERT", {"width": 1024, "depth": 24, "heads": 16}, 335_141_888),
+        ("sequence/t5", "T5", {}, 60_506_624),
     ],
 )
 def test_published_counts(spec: str, name: str, overrides: dict[str, object], expected: int) -> None:
