@@ -110,7 +110,7 @@ model M(xs: float[N, T]) -> (y: float[N], seen: float[N, T]):
 """
 
 
-@pytest.mark.parametrize("turns", [1, 4])
+@pytest.mark.parametrize("turns", [0, 1, 4])
 def test_a_walk_has_noise_for_each_step(model: Read, turns: int) -> None:
     graph = given(model(WALKED))
     assert list(inputs(graph).values()) == ["uniform float[T, N]"]
