@@ -21,7 +21,7 @@ from typing import Any
 
 from dlc.grammar.diagnostics import Refusal
 from dlc.runtime.errors import NotResumable
-from dlc.runtime.train.checkpoint import COMPLETE, MODEL, RECORD, STATE, read_tensors
+from dlc.runtime.train.checkpoint import MODEL, RECORD, STATE, read_tensors
 from dlc.runtime.train.loop import EpochEnded, Stepped
 from dlc.runtime.train.run import METRICS, Run
 from dlc.runtime.train.trainer import train
@@ -104,11 +104,11 @@ def _record(folder: Path) -> dict[str, Any]:
 
 def _copy(run: Run, folder: Path) -> None:
     """A run as it was when it began: the spec and how it was started, no checkpoint and no metrics."""
-    trained = {MODEL, STATE, RECORD, COMPLETE, METRICS}
+    trained = {MODEL, STATE, RECORD, METRICS, "checkpoints", "report.html"}
 
     def ignored(place: str, names: list[str]) -> set[str]:
         of_run = Path(place) == run.folder
-        return {n for n in names if of_run and (n in trained or n == "checkpoints" or n.startswith("events.out."))}
+        return {n for n in names if of_run and (n in trained or n.startswith("events.out."))}
 
     shutil.copytree(run.folder, folder, ignore=ignored)
 
@@ -149,7 +149,7 @@ def main(folder: str, saved: str, killed: str, device: str | None = None) -> Non
     """Trains a run, dies behind a step, or, where that is 0, goes on to the end."""
     run = Run.open(folder)
     watcher = _dying(int(saved), int(killed)) if int(killed) else None
-    train(run.spec, run.program, run, quiet=True, device=device, resume=watcher is None, watcher=watcher)
+    train(run.spec, run.program, run, quiet=True, device=device, resume=watcher is None, watcher=watcher, report=False)
 
 
 if __name__ == "__main__":

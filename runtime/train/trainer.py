@@ -13,6 +13,7 @@ from dlc.grammar.diagnostics import Refusal
 from dlc.grammar.suggest import nearest
 from dlc.runtime.data.statistics import save_statistics
 from dlc.runtime.errors import BrokenRun, NoDevice, RunExists, RunFinished, UnknownPart
+from dlc.runtime.report.write import write_report
 from dlc.runtime.train.checkpoint import BrokenCheckpointError, read_tensors
 from dlc.runtime.train.data import describe, read_data
 from dlc.runtime.train.loop import Loop
@@ -42,6 +43,7 @@ def train(
     device: str | None = None,
     notice: Notice = _to_stderr,
     watcher: Watcher | None = None,
+    report: bool = True,
 ) -> Result:
     """Trains a spec in its run, from the start or from the newest whole checkpoint, to the end or until it is
     interrupted.
@@ -50,7 +52,8 @@ def train(
     the number of processes is another than the run was started with, as long as the state fits; the run takes note of
     it. overrides: those that the spec was read with; without any, those of the run. device: as PyTorch names it; by
     default the accelerator where there is one. notice: is told what stops nothing, such as a damaged checkpoint.
-    watcher: is called after each step and epoch. Raises Refusal: data that does not fit, a loss that is not finite, …
+    watcher: is called after each step and epoch. report: whether `report.html` is written at the end.
+    Raises Refusal: data that does not fit, a loss that is not finite, …
     """
     place = choose_device(device)
     with run.locked(), reproducible(run.config.threads):
@@ -77,7 +80,12 @@ def train(
             save_statistics(run.folder, data.statistics)
         forced = [f"step {loop.position.step}: {what}" for what in now.forced]
         run.begin(torch.get_num_threads(), processes(), str(place), describe(data), forced)
-        return Session(run, spec, task, loop, last).train(quiet, watcher)
+        result = Session(run, spec, task, loop, last).train(quiet, watcher)
+        if result.finished and report:
+            arrays = {part: {name: f.cpu().numpy() for name, f in of.items()} for part, of in data.parts.items()}
+            with run.writing():
+                write_report(run, spec, result, arrays, str(place))
+        return result
 
 
 def evaluate(
