@@ -19,12 +19,13 @@ COMMANDS = {
     "eval": "Measure a run on a part of its data.",
     "export": "Write a trained model as ONNX.",
     "run": "Run a model on inputs in onnxruntime.",
+    "bench": "Measure how long a model takes in onnxruntime.",
     "call": "Run a procedure of a run, such as sampling.",
     "fmt": "Lay specs out in the canonical way.",
     "ops": "Document the operations.",
     "explain": "Explain a code of an error.",
 }
-_LONG = {"train", "eval", "export", "run", "call"}
+_LONG = {"train", "eval", "export", "run", "bench", "call"}
 
 
 class Commands(click.Group):

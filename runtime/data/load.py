@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -127,6 +127,33 @@ def compute(
     if spec.schema.vocabulary is not None:
         shares = frequencies(torch.as_tensor(table.columns[TOKENS])[rows["train"]], spec.schema.vocabulary)
     return Dataset(parts, statistics, shares, table.fingerprint())
+
+
+def compute_fields(
+    spec: DataSpec,
+    names: Collection[str],
+    source: DataSource,
+    table: Table,
+    functions: Mapping[Graph, Function],
+    fitted: Mapping[str, Tensor],
+    seed: int,
+) -> dict[str, Tensor]:
+    """Some fields of all examples of a table, by statistics that were fitted before. `names` holds every field that
+    one of them reads. Raises Refusal."""
+    known: dict[str, Column] = dict(table.columns)
+    fields: dict[str, Tensor] = {}
+    for index, (name, field) in enumerate(spec.fields.items()):
+        if name not in names:
+            continue
+        fits: dict[str, Tensor] = {}
+        for statistic in field.statistics:
+            mean, deviation = keys(field, statistic)
+            fits[f"{statistic.name}_mean"], fits[f"{statistic.name}_std"] = fitted[mean], fitted[deviation]
+        with torch_seeded(derive(seed, Stream.FIELDS, index)):
+            fields[name] = _each(field.graph, functions[field.graph], known, fits, table.count)
+        _check(field, fields[name], source, table)
+        known[name] = fields[name]
+    return fields
 
 
 def _each(

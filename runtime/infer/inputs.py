@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-import csv
+import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,8 +16,11 @@ from dlc.compiler.types import DType
 from dlc.grammar.diagnostics import Refusal
 from dlc.runtime.infer.description import Port
 from dlc.runtime.infer.errors import UnreadableInput
+from dlc.runtime.infer.pictures import image_files, read_image
+from dlc.runtime.infer.tables import Number, csv_rows, shortened, txt_rows
 
 Array = np.ndarray[Any, Any]
+T = TypeVar("T")
 
 _MAX_LITERAL = 1_000_000
 _GREY, _RGB = 1, 3
@@ -27,14 +30,20 @@ def read_input(text: str, port: Port) -> Array:
     """The array that `--in name=text` stands for: a file by its ending, or numbers such as `[[1, 2], [3, 4]]`.
 
     Text is read in the element type of the port; .npy and .npz keep theirs. An image becomes numbers from 0 to 1 in
-    the shape [1, channels, height, width], in grey or colour as the port has channels. Raises Refusal.
+    the shape [1, channels, height, width], in grey or colour as the port has channels; a folder becomes all of its
+    images, in the order of their names. Raises Refusal.
     """
-    reader = _READERS.get(Path(text).suffix.lower())
-    if reader is None:
-        return _literal(text, port)
     path = Path(text)
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None and not os.path.isdir(text):
+        return _literal(text, port)
+    return reading(port, path, lambda: (reader or _folder)(path, port))
+
+
+def reading(port: Port, path: Path, read: Callable[[], T]) -> T:
+    """What `read` gives, a failure being told as one of the file. Raises Refusal."""
     try:
-        return reader(path, port)
+        return read()
     except FileNotFoundError:
         raise Refusal(_unreadable(port, f"there is no file {path}")) from None
     except (OSError, ValueError, zipfile.BadZipFile) as error:
@@ -44,11 +53,19 @@ def read_input(text: str, port: Port) -> Array:
 def from_python(value: Any, port: Port | None) -> Array:
     """An array as it is; numbers and nested lists in the element type of the port where that loses nothing."""
     array: Array = np.asarray(value)
-    return array if isinstance(value, np.ndarray) or port is None else _of_type(array, port)
+    if isinstance(value, np.ndarray) or port is None:
+        return array
+    try:
+        return _of_type(array, port)
+    except ValueError as error:
+        raise Refusal(_unreadable(port, str(error))) from None
 
 
 def _of_type(array: Array, port: Port) -> Array:
-    """Numbers that had no element type of their own: whole ones go into any, fractions into floats alone."""
+    """Numbers that had no element type of their own: whole ones go into any, fractions into floats alone.
+
+    Raises ValueError for one that is beyond what a float of the port can hold.
+    """
     whole = array.dtype.kind in "iu" or array.size == 0
     if (
         array.dtype.kind == "b"
@@ -59,7 +76,13 @@ def _of_type(array: Array, port: Port) -> Array:
     due = numpy_type(port.dtype)
     if port.dtype is DType.BOOL or (whole and port.dtype.is_int and not _holds(due, array)):
         return array
-    return array.astype(due)
+    with np.errstate(over="ignore"):
+        cast = array.astype(due)
+    if port.dtype.is_float:
+        beyond = ~np.isfinite(cast) & np.isfinite(array)
+        if beyond.any():
+            raise ValueError(f"{array[beyond][0]} is beyond what {due} can hold")
+    return cast
 
 
 def _holds(due: np.dtype[Any], array: Array) -> bool:
@@ -76,15 +99,14 @@ def _literal(text: str, port: Port) -> Array:
         array = np.asarray(value)
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         raise Refusal(
-            _unreadable(port, f"`{_short(text)}` is neither a file of a kind that is known nor numbers")
+            _unreadable(port, f"`{shortened(text)}` is neither a file of a kind that is known nor numbers")
         ) from None
     if array.dtype.kind not in "biuf":
-        raise Refusal(_unreadable(port, f"`{_short(text)}` is not numbers in brackets"))
-    return _of_type(array, port)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else f"{text[:57]}..."
+        raise Refusal(_unreadable(port, f"`{shortened(text)}` is not numbers in brackets"))
+    try:
+        return _of_type(array, port)
+    except ValueError as error:
+        raise Refusal(_unreadable(port, str(error))) from None
 
 
 def _npy(path: Path, port: Port) -> Array:
@@ -101,59 +123,51 @@ def _npz(path: Path, port: Port) -> Array:
 
 
 def _csv(path: Path, port: Port) -> Array:
-    """A table of numbers, a first line of names being skipped."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = [row for row in csv.reader(file) if row]
-    first = 1 if rows and not all(map(_is_number, rows[0])) else 0
-    numbers: list[list[float | int]] = []
-    for line, row in enumerate(rows[first:], first + 1):
-        if len(row) != len(rows[first]):
-            raise ValueError(f"row {line} has {len(row)} columns, and the first has {len(rows[first])}")
-        for column, cell in enumerate(row, 1):
-            if not _is_number(cell):
-                raise ValueError(f"row {line}, column {column}: `{_short(cell)}` is not a number")
-        numbers.append([_number(cell) for cell in row])
-    table = np.asarray(numbers)
-    return _of_type(table[:, 0] if port.rank == 1 and table.ndim == 2 and table.shape[1] == 1 else table, port)
+    return table([*csv_rows(path)], port)
 
 
 def _txt(path: Path, port: Port) -> Array:
-    """Numbers between blanks, a line a row; one line is one row of as many axes as the port has."""
-    lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    table = np.asarray([[_number(word) for word in line] for line in lines])
-    if table.ndim == 2 and port.rank < 2:
-        table = table.reshape(-1) if port.rank == 1 else table.reshape(()) if table.size == 1 else table
-    return _of_type(table, port)
+    """One line is one row of as many axes as the port has."""
+    rows = [*txt_rows(path)]
+    if port.rank < 2 and len(rows) == 1:
+        row: Array = np.asarray(rows[0])
+        return _of_type(row.reshape(()) if port.rank == 0 and row.size == 1 else row, port)
+    return table(rows, port)
 
 
-def _is_number(text: str) -> bool:
-    try:
-        _number(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _number(text: str) -> float | int:
-    try:
-        return int(text)
-    except ValueError:
-        return float(text)
+def table(rows: Sequence[Sequence[Number]], port: Port) -> Array:
+    """Rows of numbers in the element type of the port; of a single column a vector, where that is due. ValueError."""
+    found: Array = np.asarray(rows)
+    return _of_type(found[:, 0] if port.rank == 1 and found.ndim == 2 and found.shape[1] == 1 else found, port)
 
 
 def _image(path: Path, port: Port) -> Array:
-    from PIL import Image, UnidentifiedImageError
+    return read_image(path, channels_of(port))[None]
 
+
+def _folder(path: Path, port: Port) -> Array:
+    channels = channels_of(port)
+    return stacked([(file, read_image(file, channels)) for file in image_files(path)])
+
+
+def stacked(images: Sequence[tuple[Path, Array]]) -> Array:
+    """Images float32[channels, height, width] of one size as float32[n, channels, height, width]. Raises ValueError."""
+    if not images:
+        raise ValueError("it holds no images")
+    first, pixels = images[0]
+    for file, other in images:
+        if other.shape != pixels.shape:
+            (height, width), (tall, wide) = pixels.shape[1:], other.shape[1:]
+            raise ValueError(f"{file.name} is {wide} wide and {tall} high, and {first.name} is {width} and {height}")
+    return np.stack([other for _, other in images])
+
+
+def channels_of(port: Port) -> int:
+    """How many channels the images of a port have. Raises ValueError where it takes none."""
     channels = port.shape[1].constant if port.rank == 4 else None
     if channels not in (_GREY, _RGB):
         raise ValueError(f"an image fits an input float[N, 1, H, W] or float[N, 3, H, W], and {port.name} is {port}")
-    try:
-        with Image.open(path) as image:
-            pixels = np.asarray(image.convert("L" if channels == _GREY else "RGB"), np.float32) / 255
-    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise ValueError(str(error)) from error
-    layout = pixels[None] if channels == _GREY else pixels.transpose(2, 0, 1)
-    return np.ascontiguousarray(layout[None])
+    return channels
 
 
 def _unreadable(port: Port, message: str, *notes: str) -> UnreadableInput:

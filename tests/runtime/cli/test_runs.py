@@ -205,4 +205,4 @@ def test_wrong_inputs(there) -> None:
     wrong = there("run", "flower.onnx", "--in", "x=[[1, 2, 3]]")
     assert (wrong.exit_code, "error[DL81" in wrong.stderr) == (1, True)
     table = there("run", "flower.onnx", "--in", "x=[[1, 2, 3, 4]]", "-o", "out.txt")
-    assert (table.exit_code, ".npz or .npy" in table.stderr) == (2, True)
+    assert (table.exit_code, ".jsonl or .png" in table.stderr) == (2, True)

@@ -129,3 +129,26 @@ def test_python_values_lose_nothing() -> None:
     assert from_python([[0.5]], TABLE).dtype == np.float32
     assert from_python([[0.5]], INTS).dtype == np.float64
     assert from_python(np.ones(2), VECTOR).dtype == np.float64
+
+
+@pytest.mark.parametrize("dtype", [DType.FLOAT, DType.FLOAT16])
+def test_numbers_beyond_what_a_float_holds_are_refused(tmp_path: Path, dtype: DType) -> None:
+    port = Port("x", dtype, (N, T))
+    (tmp_path / "x.csv").write_text("1e39,2\n")
+    (tmp_path / "x.txt").write_text("-1e39 2\n")
+    for text in ("[[1e39]]", "[[-1e39, 1]]", "[[1" + "0" * 39 + "]]", str(tmp_path / "x.csv"), str(tmp_path / "x.txt")):
+        assert "beyond what" in refusal(text, port) or "not numbers" in refusal(text, port)
+    with pytest.raises(Refusal, match="beyond what"):
+        from_python([[1e39]], port)
+    assert read_input("[[1e4]]", port)[0, 0] == 1e4
+    (tmp_path / "inf.txt").write_text("inf 1\n")
+    assert read_input(str(tmp_path / "inf.txt"), port)[0, 0] == np.inf  # which is what was written
+
+
+def test_a_folder_of_images_is_a_batch(tmp_path: Path) -> None:
+    pillow = pytest.importorskip("PIL.Image")
+    for name, grey in (("b.png", 255), ("a.png", 0)):
+        pillow.fromarray(np.full((2, 3), grey, np.uint8)).save(tmp_path / name)
+    found = read_input(str(tmp_path), image(1))
+    assert found.shape == (2, 1, 2, 3)
+    np.testing.assert_array_equal(found[:, 0, 0, 0], [0, 1])

@@ -11,7 +11,6 @@ import onnx
 import pytest
 from onnx import helper
 
-from dlc.compiler.onnx import save
 from dlc.compiler.onnx.emit import build_model, save_model
 from dlc.compiler.program import Model
 from dlc.compiler.weights import draw_weights
