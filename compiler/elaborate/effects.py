@@ -76,8 +76,8 @@ def update(frame: Frame, statement: ast.Update) -> None:
     """`net.W := value`"""
     if not frame.assigns:
         raise Refusal(Misplaced("weights are assigned in the step of a train block", statement.span))
+    value = evaluation.evaluate(frame, statement.value)  # which may be the first to apply what is assigned
     place = located(frame, statement.target)
-    value = evaluation.evaluate(frame, statement.value)
     if isinstance(place.module, WeightModule):
         what, weight = f"the weight `{place.path}`", place.module.weight
         due = Tensor(weight.dtype, weight.shape)

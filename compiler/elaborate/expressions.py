@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from dlc.compiler.dim import Dim
@@ -182,7 +183,12 @@ def _unary(frame: Frame, tree: ast.Unary) -> Any:
 
 @evaluates(ast.Binary)
 def _binary(frame: Frame, tree: ast.Binary) -> Any:
-    left = evaluate(frame, tree.left)
+    try:
+        left = evaluate(frame, tree.left)
+    except Refusal:
+        with suppress(Refusal, Poisoned):  # the left is told; but `l2(net) + mse(net(x), y)` applies on the right
+            evaluate(frame, tree.right)
+        raise
     if tree.operator in ("and", "or") and not is_tensor(left):
         decided = static.truth(left, tree.left.span)
         if decided == (tree.operator == "or"):

@@ -15,7 +15,7 @@ from dlc.compiler.errors import LoopChanges, Misplaced, ShapeMismatch, StaticTyp
 from dlc.compiler.graph import Graph, Loop, Value
 from dlc.compiler.types import DType, ShapeError, Tensor, resolve_axis
 from dlc.grammar import ast
-from dlc.grammar.diagnostics import Label, Refusal
+from dlc.grammar.diagnostics import Label, Refusal, Sink
 from dlc.grammar.source import Span
 
 
@@ -24,6 +24,8 @@ def run_loop(frame: Frame, statement: ast.Loop) -> None:
     from dlc.compiler.elaborate.statements import run  # statements hold loops, and loops statements
 
     head = _Head(frame, statement)
+    if any(isinstance(value, Instance) and value.module is None for value in _first_values(frame, statement)):
+        _apply_first(frame, statement, head)
     carried = _carried(frame, statement)
     body = Graph("loop", statement.span)
     inner = Frame(frame.compilation, body, Scope(frame.scope), depth=frame.depth, owns=frame.owns, around=frame)
@@ -164,6 +166,29 @@ def _assigned(statements: Sequence[ast.Statement]) -> Iterator[ast.Name]:
                 yield from (collect.name for collect in statement.collects)
             case _:
                 continue
+
+
+def _first_values(frame: Frame, statement: ast.Loop) -> Iterator[Any]:
+    """The values before a loop of the names that its body binds."""
+    for name in _assigned(statement.body):
+        if _is_local(frame, name.id):
+            yield frame.scope.lookup(name.id)
+
+
+def _apply_first(frame: Frame, statement: ast.Loop, head: _Head) -> None:
+    """Elaborates the body once for nothing but what it applies, so that an instance which is carried as the vector of
+    its weights has weights; what is wrong is told the second time."""
+    from dlc.compiler.elaborate.statements import run
+
+    compilation = frame.compilation
+    sink, compilation.sink = compilation.sink, Sink()
+    body = Graph("loop", statement.span)
+    inner = Frame(compilation, body, Scope(frame.scope), depth=frame.depth, owns=frame.owns, around=frame)
+    head.bind_targets(inner)
+    try:
+        run(inner, statement.body)
+    finally:
+        compilation.sink = sink
 
 
 def _carried(frame: Frame, statement: ast.Loop) -> list[tuple[str, Value, Span]]:

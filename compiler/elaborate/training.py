@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from dlc.compiler.dim import Dim
 from dlc.compiler.elaborate import binding, reach, reports, statements
 from dlc.compiler.elaborate.compilation import Compilation
-from dlc.compiler.elaborate.frame import Frame, Slot
+from dlc.compiler.elaborate.frame import Frame, Slot, fix
 from dlc.compiler.elaborate.parameters import Parameters
 from dlc.compiler.elaborate.results import bind_results
 from dlc.compiler.elaborate.scope import Scope
@@ -44,7 +44,11 @@ def elaborate_train(compilation: Compilation, tree: ast.Train, data: DataSpec, s
         _override_parameters(top, instance)
     models = dict(_models(top))
     phases = _phases(top, tree)
-    steps = {name: _step(top, phases[name], data) for name in _STEPS if name in phases}
+    steps = {
+        name: _step(top, phases[name], data, [phase for other, phase in phases.items() if other != name])
+        for name in _STEPS
+        if name in phases
+    }
     procedures = {
         name: procedure
         for name, phase in phases.items()
@@ -120,18 +124,51 @@ def _models(top: Frame) -> Iterator[tuple[str, str]]:
 # --- the step ---------------------------------------------------------------------------------------------------
 
 
-def _step(top: Frame, tree: ast.Phase, data: DataSpec) -> Step:
-    """A step, elaborated again where it assigns weights above the line that first applies their instance."""
+def _step(top: Frame, tree: ast.Phase, data: DataSpec, others: Sequence[ast.Phase]) -> Step:
+    """A step, elaborated again where it uses the weights of an instance above the line that first applies it, or
+    leaves that to another phase."""
     compilation, unfixed = top.compilation, [instance for instance in _instances(top) if instance.module is None]
     outer, compilation.sink = compilation.sink, Sink()
     step, frame = _attempt(top, tree, data)
-    if frame.failed and any(instance.module is not None for instance in unfixed):
-        compilation.sink = Sink()
-        step, frame = _attempt(top, tree, data)
+    if frame.failed and unfixed:
+        told = compilation.sink
+        _apply_elsewhere(top, data, others)
+        compilation.sink = told
+        if any(instance.module is not None for instance in unfixed):
+            compilation.sink = Sink()
+            step, frame = _attempt(top, tree, data)
     outer.extend(compilation.sink)
     compilation.sink = outer
     top.failed = top.failed or frame.failed
     return step
+
+
+def _apply_elsewhere(top: Frame, data: DataSpec, phases: Sequence[ast.Phase]) -> None:
+    """Fixes instances that other phases apply; what is left takes after one of the same block with the same arguments,
+    as a teacher does after its student."""
+    failed = top.failed
+    for phase in phases:
+        top.compilation.sink = Sink()  # what is wrong there is told in its turn
+        if phase.name.id in _STEPS:
+            _attempt(top, phase, data)
+        else:
+            _procedure(top, phase)
+    top.failed = failed
+    for instance in _instances(top):
+        if instance.module is None:
+            twin = next((other for other in _instances(top) if other.module and _alike(instance, other)), None)
+            if twin is not None and twin.module is not None:
+                fix(instance, twin.module, twin.fixed_at or twin.span)
+                instance.applied = True  # by the average that it is
+
+
+def _alike(one: Instance, other: Instance) -> bool:
+    """Whether two instances are of one block, called with the same static arguments as they are written."""
+    a, b = one.layer, other.layer
+    if not isinstance(a, Recipe) or not isinstance(b, Recipe) or a.callee is not b.callee:
+        return False
+    written = [[(argument.name, argument.span.text) for argument in recipe.arguments] for recipe in (a, b)]
+    return written[0] == written[1]
 
 
 def _instances(top: Frame) -> Iterator[Instance]:

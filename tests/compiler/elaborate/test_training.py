@@ -2,7 +2,7 @@
 
 import pytest
 
-from dlc.compiler.graph import ModelRef
+from dlc.compiler.graph import ModelRef, weights_of
 from dlc.compiler.program import Minimize, TrainSpec
 from dlc.grammar.diagnostics import Diagnostic
 
@@ -127,3 +127,51 @@ def test_a_weight_that_is_open_is_told_once_for_an_instance(specs: Specs) -> Non
 def test_epochs_or_steps(specs: Specs) -> None:
     for settings, expected in (("batch = 3", ["DL5002"]), ("steps = 3", []), ("epochs = 0", ["DL5002"])):
         assert specs.codes(text("net = Net()", "minimize mean(net(x))", settings)) == expected
+
+
+APPLIED = """model Net(x: float[N, 4], width = 8) -> (y: float[N, 2]):
+    return x -> linear(width) -> relu -> linear(2)
+
+data Points:
+    source = points()
+    x: float[4] = data
+    y: float[2] = x[:2]
+
+train T on Points:
+    s = Net()
+    t = Net()
+    settings:
+        epochs = 1
+"""
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("step:", "    minimize l2(s) + mse(s(x), y) over s", "    t := t - 0.1 * grad(mse(t(x), y), t)"),
+        ("step:", "    t := 0.9 * t + 0.1 * s", "    minimize mse(s(x), y) over s"),  # t takes after s
+        ("step:", "    minimize mse(s(x), y) over s", "    t := s", "evaluate:", "    report e = mse(t(x), y)"),
+        ("step:", "    minimize mse(s(x), y) over s", "    t := s", "guess(x: float[n, 4]):", "    return t(x)"),
+        (
+            "step:",
+            "    fast = s",
+            "    loop 2:",
+            "        fast = fast - 0.1 * grad(mse(fast(x), y), fast)",
+            "    minimize mse(fast(x), y) over s",
+            "    t := s",
+        ),
+    ],
+)
+def test_weights_are_known_wherever_their_instance_is_first_applied(specs: Specs, lines: tuple[str, ...]) -> None:
+    trains = specs.program(APPLIED + "".join(f"    {line}\n" for line in lines)).trains
+    instances = trains["T"].instances
+    assert [str(weight.shape) for _, weight in weights_of({"": instances["s"]})] == [
+        str(weight.shape) for _, weight in weights_of({"": instances["t"]})
+    ]
+
+
+def test_what_takes_after_another_has_the_same_arguments(specs: Specs) -> None:
+    text = APPLIED.replace("t = Net()", "t = Net(width=9)") + (
+        "    step:\n        minimize mse(s(x), y) over s\n        t := 0.9 * t\n"
+    )
+    assert specs.codes(text) == ["DL3005"]
