@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dlc.compiler.graph import Graph
+from dlc.compiler.passes.front import front
+from dlc.compiler.passes.hoist import hoist
 from dlc.compiler.passes.inline import inline
+from dlc.compiler.passes.label import label
 from dlc.compiler.passes.prune import prune
+from dlc.compiler.passes.separate import separate
 
 Pass = Callable[[Graph], Graph]
 
-EXPORT: tuple[Pass, ...] = (inline, prune)
+LOOPS: tuple[Pass, ...] = (separate, hoist)
+"""What each block goes through before it is written as PyTorch, in this order."""
+
+EXPORT: tuple[Pass, ...] = (inline, prune, front, *LOOPS, prune, label)
 """What a graph goes through before it is written as one flat graph, in this order."""
 
 

@@ -22,6 +22,7 @@ from dlc.compiler.graph import (
 )
 from dlc.compiler.init import Computed
 from dlc.compiler.op import Op, Weight
+from dlc.compiler.passes import Pass, run
 from dlc.compiler.torch.body import Body
 from dlc.compiler.torch.context import Code, Level, TorchContext, quoted
 from dlc.compiler.torch.draft import ITEM, Draft, listing, own_reference, reference
@@ -42,10 +43,14 @@ _NEGATED = {"==": "!=", "!=": "==", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 
 
 class Drafting:
-    """Writes drafts, callees first, so that a caller knows what its callees have to be given."""
+    """Writes drafts, callees first, so that a caller knows what its callees have to be given.
 
-    def __init__(self, files: FileParts) -> None:
+    passes: what each block goes through before its statements are written.
+    """
+
+    def __init__(self, files: FileParts, passes: tuple[Pass, ...]) -> None:
         self.files = files
+        self.passes = passes
         self.drafts: dict[Form, Draft] = {}
         self._shared: list[tuple[Graph, Graph, Node]] = []
 
@@ -118,7 +123,7 @@ class Drafting:
     def _forward(
         self, draft: Draft, inputs: Mapping[str, object], reach: Reach, apart: bool
     ) -> tuple[list[str], list[str]]:
-        graph = draft.graph
+        graph = run(self.passes, draft.graph)
         parameters = dict(zip(inputs, graph.inputs.values(), strict=True))
         training = "self.training" if draft.is_class else "training"
         reserved = [*reach.names(), *([] if draft.is_class else ["training"])]

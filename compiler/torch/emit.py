@@ -9,6 +9,7 @@ from textwrap import wrap
 
 from dlc.compiler.graph import Graph
 from dlc.compiler.measuring import Measuring
+from dlc.compiler.passes import LOOPS, Pass
 from dlc.compiler.program import DataSpec, TrainSpec
 from dlc.compiler.torch.classes import Drafting
 from dlc.compiler.torch.forms import blocks, forms
@@ -29,20 +30,21 @@ from dlc.grammar.source import Span
 __all__ = ["OpenWeight", "emit_fields", "emit_graph", "emit_procedure", "emit_training", "field_functions"]
 
 
-def emit_graph(graph: Graph) -> str:
+def emit_graph(graph: Graph, passes: tuple[Pass, ...] = LOOPS) -> str:
     """A Python file with a class for each block that owns weights, `graph.name` the last one.
 
-    The keys of the state dict are the graph's weight paths. Raises OpenWeight for a weight whose shape is not known
+    The keys of the state dict are the graph's weight paths. passes: what each block goes through before it is written;
+    without any, the text follows the spec line by line. Raises OpenWeight for a weight whose shape is not known
     in numbers, and Refusal for an instance that would need two classes.
     """
     files = FileParts()
-    drafting = Drafting(files)
+    drafting = Drafting(files, passes)
     drafting.add_all([(graph, True)])
     merged = drafting.merged(top=graph.name)
     return write_file(graph.name, graph.span, files, [definition(unit) for unit in merged.units])
 
 
-def emit_training(train: TrainSpec) -> str:
+def emit_training(train: TrainSpec, passes: tuple[Pass, ...] = LOOPS) -> str:
     """A Python file with the classes of the instances, and the functions of a training.
 
     `build()` gives the instances by their names, with fresh weights. `step(instances, minimize, fields)` does one
@@ -57,7 +59,9 @@ def emit_training(train: TrainSpec) -> str:
     """
     graphs = [train.step.graph, *([train.evaluate.graph] if train.evaluate is not None else [])]
     files = FileParts()
-    drafting, merged = _drafted(train, graphs, files, ("step", "evaluate", "finish", "finish_evaluate", "minimize"))
+    drafting, merged = _drafted(
+        train, graphs, files, ("step", "evaluate", "finish", "finish_evaluate", "minimize"), passes
+    )
     measuring = Measuring(train.step)
     functions = [build(train, drafting, merged), step_function(train, measuring, drafting, merged)]
     functions += [finish_function("finish", measuring, files)] if measuring.finishes else []
@@ -69,14 +73,14 @@ def emit_training(train: TrainSpec) -> str:
     return write_file(train.name, train.span, files, _definitions(merged, functions))
 
 
-def emit_procedure(train: TrainSpec, name: str) -> str:
+def emit_procedure(train: TrainSpec, name: str, passes: tuple[Pass, ...] = LOOPS) -> str:
     """A Python file with the classes of the instances, `build()`, and one procedure of a training.
 
     The procedure is a function of its name; it takes the instances, then its tensor parameters, and gives its results.
     """
     procedure = train.procedures[name]
     files = FileParts()
-    drafting, merged = _drafted(train, [procedure.graph], files, (identifier(name),))
+    drafting, merged = _drafted(train, [procedure.graph], files, (identifier(name),), passes)
     functions = [build(train, drafting, merged), procedure_function(train, procedure, drafting, merged)]
     drafting.check(merged)
     return write_file(f"{train.name}.{name}", train.span, files, _definitions(merged, functions))
@@ -97,21 +101,21 @@ def _definitions(merged: Merger, functions: list[Merged]) -> list[str]:
 
 
 def _drafted(
-    train: TrainSpec, graphs: list[Graph], files: FileParts, taken: tuple[str, ...]
+    train: TrainSpec, graphs: list[Graph], files: FileParts, taken: tuple[str, ...], passes: tuple[Pass, ...]
 ) -> tuple[Drafting, Merger]:
     """The classes of a training's instances, and what some functions over them call. taken: names in use."""
-    drafting = Drafting(files)
+    drafting = Drafting(files, passes)
     instances = [(block, True) for module in train.instances.values() for block in blocks(module)]
     called = [form for form in forms([(graph, False) for graph in graphs]) if form[0] not in graphs]
     drafting.add_all([*instances, *called])
     return drafting, drafting.merged(taken=("build", *taken, *map(identifier, train.instances)))
 
 
-def emit_fields(data: DataSpec) -> str:
+def emit_fields(data: DataSpec, passes: tuple[Pass, ...] = LOOPS) -> str:
     """A Python file with a function for each field, from what its graph reads of one example to the field of that
     example, and one for each statistic, to what it is fitted to. `field_functions` tells their names."""
     files = FileParts()
-    drafting = Drafting(files)
+    drafting = Drafting(files, passes)
     named = field_functions(data)
     drafting.add_all([form for graph in named for form in forms([(graph, False)])])
     merged = drafting.merged(taken=named.values(), apart=named)

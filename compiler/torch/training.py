@@ -13,6 +13,7 @@ from dlc.compiler.elaborate.reach import assigned
 from dlc.compiler.graph import Graph, Node, Operand, Value
 from dlc.compiler.measuring import Measuring
 from dlc.compiler.op import Op
+from dlc.compiler.passes import run
 from dlc.compiler.program import Minimize, Procedure, Report, Step, TrainSpec
 from dlc.compiler.torch.aliases import copied
 from dlc.compiler.torch.body import Body
@@ -59,7 +60,7 @@ def evaluate_function(
 
 def procedure_function(train: TrainSpec, procedure: Procedure, drafting: Drafting, merged: Merger) -> Merged:
     """A procedure under its name, which takes the instances, then its tensor parameters, and gives its results."""
-    graph = procedure.graph
+    graph = run(drafting.passes, procedure.graph)
     made = _Function(train, graph, drafting, Differentiation(graph))
     for place, node in enumerate(graph.nodes):
         made.body.run(place, node)

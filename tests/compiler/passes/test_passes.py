@@ -187,7 +187,7 @@ model M(xs: float[N, T, 4]) -> (y: float[N, T, 4]):
 def test_inlining_goes_into_the_bodies_of_loops(model: Read) -> None:
     graph = model(LOOP).graph
     verify(graph)
-    flat = run(EXPORT, graph)
+    flat = run((inline, prune), graph)
     verify(flat)
     loops = [node for node in flat.nodes if isinstance(node.action, Loop)]
     assert len(loops) == 2
@@ -236,7 +236,7 @@ model M(xs: float[N, T]) -> (y: float[N]):
         y = y + 1
     return y
 """
-    graph = run(EXPORT, model(text).graph)
+    graph = run((inline, prune), model(text).graph)
     verify(graph)
     assert graph.nodes[-1].inputs[0] is graph.inputs["xs"]
 

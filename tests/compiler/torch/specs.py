@@ -60,6 +60,11 @@ def emitted(text: str, **modules: str) -> str:
     return emit_graph(graph(text, **modules))
 
 
+def plain(text: str) -> str:
+    """The source without what makes it fast: line by line as the spec."""
+    return emit_graph(graph(text), passes=())
+
+
 def run(source: str) -> dict[str, Any]:
     """The names that the text defines. It may import torch alone, and parts of Python's library."""
     for node in ast.walk(ast.parse(source)):

@@ -17,7 +17,7 @@ from dlc.compiler.graph import Graph, Loop, Value
 from dlc.compiler.torch.emit import emit_fields, emit_graph, emit_training
 from dlc.compiler.types import Scalar
 
-from .specs import body, emitted, graph, module, program, run
+from .specs import body, emitted, graph, module, plain, program, run
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -47,7 +47,7 @@ def test_gru_is_that_of_torch(steps: int) -> None:
 
 
 def test_gru_reads_as_its_equations() -> None:
-    source = emitted((EXAMPLES / "gru.dl").read_text())
+    source = plain((EXAMPLES / "gru.dl").read_text())
     assert body(source.partition("class Reader")[0]) == (
         "n = x.shape[0]\n"
         "h = torch.zeros(n, 32, dtype=x.dtype, device=x.device)\n"
@@ -254,7 +254,7 @@ def test_layers_of_a_list_are_a_loop_within_the_loop() -> None:
 
 def test_what_waits_is_computed_once_before_the_loop() -> None:
     text = net("h = x\nloop 3:\n    h = h * exp(x)\nreturn h + (h -> sin)")
-    source = body(emitted(text))
+    source = body(plain(text))
     assert source.index("torch.exp(x)") > source.index("for ")
     text = net("e = exp(x)\nh = x\nloop 3:\n    h = h * e\nreturn h")
     assert body(emitted(text)).startswith("e = torch.exp(x)\nh = x\nfor ")

@@ -1,6 +1,7 @@
 """Reader, compiled from gru.dl."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -15,10 +16,14 @@ class GRU(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         n = x.shape[0]
         h = torch.zeros(n, 32, dtype=x.dtype, device=x.device)
+        gates = F.linear(x, self.gates.weight[:, :6], self.gates.bias)
+        gates_h = self.gates.weight[:, 6:].T
+        candidate = F.linear(x, self.candidate.weight[:, :6], self.candidate.bias)
+        candidate_h = self.candidate.weight[:, 6:].T
         hs = []
-        for x_t in x.unbind(1):
-            u, r = torch.sigmoid(self.gates(torch.cat((x_t, h), dim=1))).chunk(2, dim=1)
-            c = torch.tanh(self.candidate(torch.cat((x_t, r * h), dim=1)))
+        for gates_t, candidate_t in zip(gates.unbind(1), candidate.unbind(1), strict=True):
+            u, r = torch.sigmoid(torch.addmm(gates_t, h, gates_h)).chunk(2, dim=1)
+            c = torch.tanh(torch.addmm(candidate_t, r * h, candidate_h))
             h = (1 - u) * h + u * c
             hs.append(h)
         hs = torch.stack(hs, dim=1) if hs else h.new_zeros(n, 0, 32)

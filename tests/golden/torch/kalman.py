@@ -11,13 +11,16 @@ class Kalman(nn.Module):
         n = A.shape[0]
         x = torch.zeros(n, dtype=y.dtype, device=y.device)
         P = torch.eye(n, dtype=y.dtype, device=y.device)
+        A_T = A.T
+        C_T = C.T
+        eye = torch.eye(n, dtype=y.dtype, device=y.device)
         xs = []
         for y_t in y:
             x = A @ x
-            P = A @ P @ A.T + Q
-            K = P @ C.T @ torch.linalg.inv(C @ P @ C.T + R)
+            P = A @ P @ A_T + Q
+            K = P @ C_T @ torch.linalg.inv(C @ P @ C_T + R)
             x = x + K @ (y_t - C @ x)
-            P = (torch.eye(n, dtype=y.dtype, device=y.device) - K @ C) @ P
+            P = (eye - K @ C) @ P
             xs.append(x)
         xs = torch.stack(xs) if xs else x.new_zeros(0, n)
         return xs
