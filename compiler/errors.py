@@ -254,7 +254,12 @@ class NotBuilt(Diagnostic):
     """The language has this construct, and this version of the compiler cannot translate it."""
 
     code = "DL4008"
-    example = "model M(x: float[N, 4]) -> float[N, 4]:\n    ensure independent(x, x, N)\n    return x\n"
+    example = (
+        "model M(x: float[N, 4]) -> float[N]:\n    return x -> linear(1) -> squeeze(1)\n\n"
+        'data D:\n    source = sklearn("iris")\n    x: float[4] = data\n\n'
+        "train T on D:\n    net = M()\n    settings:\n        epochs = 1\n        bucket = 8\n"
+        "    step:\n        minimize mean(net(x))\n"
+    )
 
 
 class UnknownOverride(Diagnostic):
@@ -269,6 +274,26 @@ class OutOfRange(Diagnostic):
 
     code = "DL4010"
     example = "let sizes = [1, 2]\nlet third = sizes[2]\n"
+
+
+class BadClaim(Diagnostic):
+    """`ensure` states something that is no claim, or one about an axis or a value that it does not have. An axis is a
+    dimension's name, or a number where several axes have that size."""
+
+    code = "DL4011"
+    example = "model M(x: float[N, 4]) -> float[N, 4]:\n    y = relu(x)\n    ensure casual(y, x, N)\n    return y\n"
+
+
+class ClaimRefused(Diagnostic):
+    """What `ensure` claims could not be proved. The report shows a way on which the forbidden dependence travels from
+    the input to the result. A claim that holds may be refused all the same, where an operation could not be seen
+    through, which the report then says; one that does not hold is never accepted."""
+
+    code = "DL4012"
+    example = (
+        "model M(x: float[N, T, 4]) -> float[N, T, 4]:\n    y = x - mean(x, axis=1, keep=true)\n"
+        "    ensure causal(y, x, T)\n    return y\n"
+    )
 
 
 # --- DL5: training ----------------------------------------------------------------------------------------------

@@ -55,6 +55,7 @@ class Compilation:
         self._definitions: dict[int, tuple[BlockDef, Mapping[str, Arg]]] = {}
         self._used: set[int] = set()  # the ids of the trees
         self._nodes = 0
+        self.axes: dict[Any, list[int]] = {}  # of values in claims, by where they stand
         self._sizes: dict[str, Dim] | None = None  # of the model that is being made by itself
 
     # --- making graphs ---
@@ -139,6 +140,7 @@ class Compilation:
         graph = Graph(block.name, tree.name.span, doc=tree.doc)
         frame = Frame(self, graph, Scope(block.scope), depth=depth)  # pyright: ignore[reportArgumentType]
         sizes = self._sizes or {}
+        frame.parameters = tree.parameters
         for parameter in tree.parameters:
             frame.scope.announce(parameter.name.id, parameter.name.span)
         statements.announce(frame, tree.body)
@@ -154,6 +156,8 @@ class Compilation:
             frame.refuse(_no_return(tree))
         graph.modules = frame.modules()
         self._lent[id(graph)] = borrowing.settle(graph, span)
+        for claim in () if frame.failed else frame.claims:
+            claim()
         if frame.failed:
             raise Poisoned
         self._definitions[id(graph)] = (block, statics)

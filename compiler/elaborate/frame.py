@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.dim import Dim
@@ -28,6 +28,7 @@ from dlc.compiler.graph import (
 from dlc.compiler.op import Op
 from dlc.compiler.program import Effect
 from dlc.compiler.types import ShapeError, Tensor
+from dlc.grammar import ast
 from dlc.grammar.diagnostics import Diagnostic, Refusal
 from dlc.grammar.source import Span
 
@@ -45,7 +46,8 @@ class Frame:
     in a training step, what it does besides computing, each with the number of nodes that precede it. assigns: weights
     may be assigned here. fits: in a data block, what statistics are fitted to, by name. models: by the id of a value
     that is the vector of a model, that model. around: the frame of the block, for the body of a loop, whose modules
-    are that block's. file: the names of the file, beyond those of the body.
+    are that block's. file: the names of the file, beyond those of the body. parameters: the block's, as declared.
+    claims: what is held against the block once it is complete.
     """
 
     def __init__(
@@ -71,6 +73,8 @@ class Frame:
         self.effects: list[tuple[int, Effect]] | None = None
         self.models: dict[int, Instance | Part] = {} if around is None else around.models
         self.fits: list[tuple[str, Value]] | None = None
+        self.parameters: tuple[ast.Parameter, ...] = ()
+        self.claims: list[Callable[[], None]] = []
         self.assigns = False if around is None else around.assigns
         self._slots: dict[str, Slot] = {} if around is None else around.slots()
         self._weights: dict[str, Value] = {}

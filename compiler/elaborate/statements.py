@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dlc.compiler.dim import Dim, DimOverflow
-from dlc.compiler.elaborate import binding, effects, evaluation, expressions, loops, mending, reports, static
+from dlc.compiler.elaborate import binding, claims, effects, evaluation, expressions, loops, mending, reports, static
 from dlc.compiler.elaborate.dimensions import element_type, names_in, promise, size
 from dlc.compiler.elaborate.frame import Frame, Slot
 from dlc.compiler.elaborate.starts import start
@@ -23,7 +23,6 @@ from dlc.compiler.elaborate.values import (
 from dlc.compiler.errors import (
     BadDeclaration,
     Misplaced,
-    NotBuilt,
     OutOfRange,
     RequireFailed,
     StaticType,
@@ -324,19 +323,6 @@ def _mended(frame: Frame, tree: ast.Expr) -> str | None:
             return None
 
 
-# --- what cannot stand in a block, or not yet --------------------------------------------------------------------
-
-
-def _ensure(frame: Frame, statement: ast.Ensure) -> None:
-    raise Refusal(
-        NotBuilt(
-            "this version cannot prove claims, so it refuses `ensure` rather than to believe it",
-            statement.span,
-            help="remove the line, or test the claim on numbers",
-        )
-    )
-
-
 _RUN: dict[type[Any], Callable[[Frame, Any], Returned | None]] = {
     ast.Assign: _assign,
     ast.WeightDecl: _weight,
@@ -344,7 +330,7 @@ _RUN: dict[type[Any], Callable[[Frame, Any], Returned | None]] = {
     ast.If: _if,
     ast.For: _for,
     ast.Require: _require,
-    ast.Ensure: _ensure,
+    ast.Ensure: claims.ensure,
     ast.Loop: loops.run_loop,
     ast.Update: effects.update,
     ast.Minimize: effects.minimize,

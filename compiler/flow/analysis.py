@@ -287,8 +287,7 @@ def _of_result(op: Op, to: Tensor, flow: Flow, about: Sequence[Known]) -> Known:
         }
         moved.append(fact.moved(axes))
     if flow.keeps:
-        (fact,) = moved[:1]
-        return fact if len(moved) == 1 or not any(moved[1:]) else NOTHING
+        return moved[0] if len(moved) == 1 else NOTHING
     return op.known(to, *moved) or NOTHING
 
 

@@ -247,7 +247,8 @@ class _Reading:
         if kind == "in":
             return self._layout[name][part]
         parts = self._parts.get(name)
-        return self._flow.sizes[cast("Name", name)] if parts is None else parts[part]
+        whole: Dim = self._flow.sizes[name]
+        return whole if parts is None else parts[part]
 
 
 def _match(left: list[Dim], right: list[Dim]) -> list[tuple[int, int, Dim]] | None:

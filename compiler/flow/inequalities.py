@@ -44,10 +44,14 @@ def add(system: System, terms: Mapping[Variable, int], most: Dim | int) -> None:
 
 
 def tighter(a: Dim, b: Dim) -> Dim:
-    """The smaller of two bounds."""
+    """The smaller of two bounds; where that cannot be told, one that is a number, or else the smaller all the same."""
     if a == b or a.at_most(b):
         return a
-    return b if b.at_most(a) else Dim.minimum(a, b)
+    if b.at_most(a):
+        return b
+    if a.is_constant or b.is_constant:
+        return a if a.is_constant else b
+    return Dim.minimum(a, b)
 
 
 def substitute(system: System, variable: Variable, terms: Mapping[Variable, int], offset: Dim | int = 0) -> System:

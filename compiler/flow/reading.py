@@ -60,7 +60,8 @@ class Flow:
     the inputs, moved. mixes: what is read along a name as a whole, in whatever order, makes the axis it is mapped to.
     fixed: the names along which the operation itself tells positions apart, by weights or by their numbers.
     picks: the inputs whose elements are positions along an axis, by input and axis; places: those whose elements are
-    positions along a name of the result. joint: the same for every order of all axes of the result together.
+    positions along a name of the result. compares: those of which it only counts which elements are the same. joint:
+    the same for every order of all axes of the result together. known: whether it reads no less than that.
     """
 
     reads: tuple[Reads | None, ...]
@@ -73,7 +74,7 @@ class Flow:
     picks: Mapping[tuple[int, int], int] = field(default_factory=dict[tuple[int, int], int])
     places: Mapping[Name, int] = field(default_factory=dict[Name, int])
     joint: bool = False
-    compares: bool = False
+    compares: frozenset[int] = frozenset()
     known: bool = True
 
 
@@ -242,7 +243,7 @@ def reshaped(x: Tensor, result: Tensor) -> Flow:
         sizes[name] = size
         after[axis].insert(0, name)
     fixed = frozenset[Name](f"rest{axis}" for axis, _ in right)
-    return Flow((tuple(reads),), tuple(map(tuple, after)), sizes, keeps=not lost, fixed=fixed)
+    return Flow((tuple(reads),), tuple(map(tuple, after)), sizes, keeps=not lost, fixed=fixed, known=not lost)
 
 
 def _sized(x: Tensor) -> list[tuple[int, Dim]]:

@@ -97,7 +97,7 @@ class Equality(Binary, abstract=True):
         return Tensor(DType.BOOL, broadcast(left, right))
 
     def flow(self, to: tuple[Tensor, ...], left: Operand, right: Operand) -> Flow:
-        return pointwise(to[0], left, right, compares=True)
+        return pointwise(to[0], left, right, compares=frozenset((0, 1)))
 
 
 class Equal(Equality):

@@ -138,7 +138,7 @@ class Index(Op):
         result = to[0]
         behind = result.rank - start - joint
         others = [aligned(index, result, above=behind) for index in indices]
-        return flow(result, reads, *others, picks=picks, keeps=True)
+        return flow(result, reads, *others, picks=picks, keeps=True, known=not picks)
 
     def _by_axis(self, x: Tensor) -> Iterator[tuple[int, AxisItem, int]]:
         """Each item, with its place and the axis of x that it is for; slices in full stand for what is left over."""

@@ -89,7 +89,7 @@ class Fill(Op):
         return value.reshaped(self.shape)
 
     def flow(self, to: tuple[Tensor, ...], *value: Tensor | None) -> Flow:
-        return flow(to[0], *(None if each is None else () for each in value))
+        return flow(to[0], *(None if each is None else () for each in value), keeps=True)
 
     def known(self, to: Tensor, *value: Known) -> Known | None:
         number = self.value.constant if isinstance(self.value, Dim) else self.value

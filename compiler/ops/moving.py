@@ -28,7 +28,7 @@ class Roll(Op):
 
     def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
         axis = resolve_axis(self.axis, x.rank)
-        return along(x, to[0], {axis: WHOLE}, fixed=(axis,))
+        return along(x, to[0], {axis: WHOLE}, fixed=(axis,), known=False)
 
     def torch(self, t: TorchContext, x: Code) -> Code:
         return t.method(x, "roll", self.shift, dims=self.axis)

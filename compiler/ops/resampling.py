@@ -94,7 +94,7 @@ class Resize(Op):
         behind = range(2, x.rank)
         if self.mode == "nearest" and self.factor is not None:
             return along(x, to[0], {axis: Near(axis, 1 - self.factor, 0, per=self.factor) for axis in behind})
-        return along(x, to[0], dict.fromkeys(behind, WHOLE), fixed=behind)
+        return along(x, to[0], dict.fromkeys(behind, WHOLE), fixed=behind, known=False)
 
     def torch(self, t: TorchContext, x: Code) -> Code:
         mode = _LINEAR[t.inputs[0].rank] if self.mode == "linear" else self.mode

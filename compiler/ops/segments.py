@@ -151,7 +151,7 @@ class SegmentSoftmax(Segments):
     def flow(self, to: tuple[Tensor, ...], values: Tensor, index: Tensor) -> Flow:
         reads: list[Read] = [("rows",), *((axis,) for axis in range(1, values.rank))]
         rows: dict[Name, Dim] = {"rows": values.shape[0]}
-        return flow(to[0], reads, [("rows",)], inner=rows, mixes={"rows": 0}, compares=True)
+        return flow(to[0], reads, [("rows",)], inner=rows, mixes={"rows": 0}, compares=frozenset((1,)))
 
     def onnx(self, g: OnnxContext, values: OnnxValue, index: OnnxValue) -> OnnxValue:
         most = _scatter(g, values, index, self.count, -_LARGEST, "max")

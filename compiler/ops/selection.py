@@ -67,7 +67,7 @@ class Gather(Op, name="gather"):
     def flow(self, to: tuple[Tensor, ...], x: Tensor, index: Tensor) -> Flow:
         axis = resolve_axis(self.axis, x.rank)
         how = [WHOLE if own == axis else first(x.shape[own], own, to[0]) for own in range(x.rank)]
-        return flow(to[0], how, [(own,) for own in range(index.rank)], picks={(0, axis): 1}, keeps=True)
+        return flow(to[0], how, [(own,) for own in range(index.rank)], picks={(0, axis): 1}, keeps=True, known=False)
 
     def torch(self, t: TorchContext, x: Code, index: Code) -> Code:
         return t.method(x, "gather", self.axis, positions(t, 1, index))

@@ -95,6 +95,9 @@ SEVERAL = {
     "syntax/unknown_escape.out": 2,
     "syntax/not_indented.out": 2,
     "limits/too_many_mistakes.out": 101,
+    "proofs/budget.out": 3,
+    "proofs/no_claim.out": 10,
+    "proofs/unknown_axis.out": 2,
 }
 
 
