@@ -121,6 +121,7 @@ class OneHot(Op):
     examples = (
         Example("int N < 10", classes=10, gives="int N 10 < 2"),
         Example("int N T < T", classes="T", gives="int N T T < 2"),
+        Example("int < 5", classes=5, gives="int 5 < 2"),
     )
 
     def infer(self, x: Tensor) -> Tensor:
@@ -136,5 +137,9 @@ class OneHot(Op):
         return t.call("F.one_hot", positions(t, 0, x), self.classes)
 
     def onnx(self, g: OnnxContext, x: OnnxValue) -> OnnxValue:
-        depth = g.size(self.classes)
-        return g.op("OneHot", g.cast(x, DType.INT), depth, g.constant([0, 1], DType.INT), axis=-1)
+        index, values = g.cast(x, DType.INT), g.constant([0, 1], DType.INT)
+        if g.outputs[0].rank > 1:
+            return g.op("OneHot", index, g.size(self.classes), values, axis=-1)
+        first = g.ints([0])  # OneHot takes no scalar
+        row = g.op("OneHot", g.op("Unsqueeze", index, first), g.size(self.classes), values, axis=-1)
+        return g.op("Squeeze", row, first)
