@@ -18,6 +18,7 @@ from dlc.runtime.infer.description import Description, Port, Requirement
 from dlc.runtime.spec import read_spec, read_tree
 from dlc.runtime.train.run import Run, weights_of_run
 from dlc.runtime.trained import Trained
+from dlc.runtime.weights import StoredWeights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,13 +82,13 @@ def exported(chosen: Chosen) -> Trained:
     """A procedure as a model with its run's weights."""
     model = as_model(chosen.procedure)
     due = model.graph.weights()
-    weights = {
-        f"{instance}.{path}": array
+    kept = {
+        f"{instance}.{path}": entry
         for instance in model.graph.modules
-        for path, array in weights_of_run(chosen.run, instance).items()
+        for path, entry in weights_of_run(chosen.run, instance).entries.items()
         if f"{instance}.{path}" in due
     }
-    return Trained(chosen.procedure.name, model, weights)
+    return Trained(chosen.procedure.name, model, StoredWeights(kept))
 
 
 def call(chosen: Chosen, arrays: Mapping[str, Array], *, seed: int = 0, device: str | None = None) -> dict[str, Array]:

@@ -16,6 +16,7 @@ from dlc.grammar.suggest import nearest
 from dlc.runtime.errors import NotARun, UnknownInstance
 from dlc.runtime.spec import read_spec
 from dlc.runtime.train.run import Run, weights_of_run
+from dlc.runtime.weights import StoredWeights, open_weights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,7 +93,7 @@ def _as_declared(run: Run, name: str, trained: Graph) -> Model | None:
     return closed if closed and binding(closed.graph, trained) is not None else None
 
 
-def read_weights(place: str, model: Model) -> dict[str, Array]:
+def read_weights(place: str, model: Model) -> StoredWeights:
     """The weights of a model from a run, or from a .safetensors file, by their paths. Raises Refusal."""
     path = Path(place)
     if path.suffix != ".safetensors":
@@ -107,23 +108,20 @@ def read_weights(place: str, model: Model) -> dict[str, Array]:
     return _belonging(_stored(path), model, place)
 
 
-def _stored(path: Path) -> dict[str, Array]:
-    from safetensors import SafetensorError, numpy
-
+def _stored(path: Path) -> StoredWeights:
     try:
-        tensors: dict[str, Any] = numpy.load_file(path)  # pyright: ignore[reportUnknownMemberType]
+        return open_weights(path)
     except OSError as error:
         raise Refusal(NotARun(f"{path} cannot be read: {(error.strerror or str(error)).lower()}", None)) from error
-    except SafetensorError as error:
+    except ValueError as error:
         raise Refusal(WeightMismatch(f"{path} is no file of weights", None, notes=(str(error),))) from error
-    return tensors
 
 
-def _belonging(weights: Mapping[str, Array], model: Model, place: str) -> dict[str, Array]:
+def _belonging(weights: StoredWeights, model: Model, place: str) -> StoredWeights:
     """The weights without what PyTorch keeps beside them. Refusal where there is one that the model does not have."""
-    kept = {path: array for path, array in weights.items() if path.rpartition(".")[2] != _COUNTERS}
+    kept = {path: entry for path, entry in weights.entries.items() if path.rpartition(".")[2] != _COUNTERS}
     stray = sorted(kept.keys() - model.graph.weights().keys())
     if stray:
         message = f"{place} holds `{stray[0]}`, which is no weight of `{model.name}`"
         raise Refusal(WeightMismatch(message, None, notes=tuple(f"nor is `{path}`" for path in stray[1:5])))
-    return kept
+    return StoredWeights(kept)

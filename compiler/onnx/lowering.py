@@ -30,7 +30,7 @@ class NodeContext:
         self.outputs = outputs
         self.newest = newest
         self._weight = weight
-        self._writer = writer
+        self._writer: Writer = writer
         self._sizes = sizes
         self._name = name
 

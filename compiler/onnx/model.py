@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from io import FileIO
 from math import prod
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from dlc.compiler.onnx.elements import item_size
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where the numbers of a tensor lie in a file, as they are stored in a model: without gaps, little end first."""
+    """Where the numbers of a tensor lie in an open file, as they do in a model: without gaps, little end first."""
 
-    path: Path
+    file: FileIO
     offset: int
 
 

@@ -112,14 +112,14 @@ def _numbers(tensor: Tensor, file: BinaryIO) -> None:
         return
     piece = memoryview(bytearray(min(_PIECE, tensor.nbytes)))
     left = tensor.nbytes
-    with open(tensor.source.path, "rb", buffering=0) as stored:
-        stored.seek(tensor.source.offset)
-        while left:
-            count = stored.readinto(piece[: min(left, _PIECE)])
-            if not count:
-                raise OSError(EIO, "the weights end too early", str(tensor.source.path))
-            file.write(piece[:count])
-            left -= count
+    stored = tensor.source.file
+    stored.seek(tensor.source.offset)
+    while left:
+        count = stored.readinto(piece[: min(left, _PIECE)])
+        if not count:
+            raise OSError(EIO, "the file of the weights has become shorter")
+        file.write(piece[:count])
+        left -= count
 
 
 def _flush(file: BinaryIO) -> None:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dlc.compiler.program import DataSpec, Program, TrainSpec
 from dlc.grammar.diagnostics import Refusal
@@ -27,10 +27,7 @@ from dlc.runtime.spec import SpecFile, read_spec
 from dlc.runtime.train.checkpoint import MODEL, Checkpoints
 from dlc.runtime.train.config import Config, read_config
 from dlc.runtime.train.folder import LOCK, locked_folder, writing_in
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from dlc.runtime.weights import StoredWeights, open_weights
 
 CONFIG, ENVIRONMENT, METRICS = "config.json", "environment.json", "metrics.jsonl"
 _PACKAGES = ("dlc", "torch", "numpy", "safetensors")
@@ -207,20 +204,19 @@ class Run:
             raise Refusal(BrokenRun(f"{path} is damaged: {error}", None)) from error
 
 
-def weights_of_run(run: Run, instance: str) -> dict[str, NDArray[np.generic]]:
+def weights_of_run(run: Run, instance: str) -> StoredWeights:
     """The weights of an instance by their paths, as the last checkpoint has them; PyTorch is not imported.
 
     Raises Refusal where there are none yet.
     """
-    from safetensors import SafetensorError, numpy
-
     path = weights_file(run)
     try:
-        tensors: dict[str, Any] = numpy.load_file(path)  # pyright: ignore[reportUnknownMemberType]
-    except (OSError, SafetensorError) as error:
+        stored = open_weights(path)
+    except (OSError, ValueError) as error:
         raise Refusal(BrokenRun(f"{path} cannot be read: {error}", None)) from error
     prefix = run.spec.weight_prefix(instance)
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    kept = {name.removeprefix(prefix): entry for name, entry in stored.entries.items() if name.startswith(prefix)}
+    return StoredWeights(kept)
 
 
 def weights_file(run: Run) -> Path:
