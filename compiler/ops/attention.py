@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.dim import Dim
 from dlc.compiler.flow.reading import Flow, Gate, Group, Name, Near, Read
+from dlc.compiler.onnx.opset import SINCE
 from dlc.compiler.op import Example, Op, Positive, PositiveFloat, Probability
+from dlc.compiler.ops.attending import Standard
 from dlc.compiler.torch.context import Code, TorchContext
 from dlc.compiler.types import (
     DType,
@@ -19,6 +21,7 @@ from dlc.compiler.types import (
     product,
     require_axes,
     require_float,
+    require_rank,
 )
 
 if TYPE_CHECKING:
@@ -173,6 +176,9 @@ class Attention(Op):
     ) -> OnnxValue:
         query, key, value = g.inputs[:3]
         dtype = query.dtype
+        if self._is_standard(g):
+            standard = Standard(query, key, value, g.outputs[0], self.causal, self.factor(query))
+            return standard.write(g, q, k, v)
         scores = query.reshaped((*query.shape[:-1], key.shape[-2]))
         grouped = query.rank > 3 and query.shape[-3] != key.shape[-3]
 
@@ -199,6 +205,17 @@ class Attention(Op):
             weights = g.op("Reshape", weights, split(scores))
         result = g.op("MatMul", weights, v)
         return g.op("Reshape", result, g.sizes((*query.shape[:-1], value.shape[-1]))) if grouped else result
+
+    def _is_standard(self, g: OnnxContext) -> bool:
+        """Whether the standard's operator computes it: it knows no windows, and sees all where a mask hides all."""
+        query = g.inputs[0]
+        plain = len(g.inputs) == 3 and self.window is None and query.dtype is DType.FLOAT
+        known = self.scale is not None or query.shape[-1].is_constant
+        return g.newest >= SINCE["Attention"] and plain and known and query.rank == 4
+
+    def factor(self, query: Tensor) -> float:
+        """What scores are multiplied by, for heads of a known width."""
+        return self.scale if self.scale is not None else 1 / math.sqrt(int(query.shape[-1]))
 
     def _scale(self, g: OnnxContext) -> OnnxValue:
         query = g.inputs[0]
@@ -229,6 +246,76 @@ class Attention(Op):
                 near = g.op("Less", g.op("Abs", back), g.constant(self.window, DType.INT))
                 scores = g.op("Where", near, scores, hidden)
         return scores
+
+
+class HeadAttention(Op):
+    """Attention on heads that lie side by side in the last axis: [N, T, heads*e] for [N, S, shared*e] twice.
+
+    It is made of `attention` between heads split and merged, and computes the same without copies in between.
+    """
+
+    hidden = True
+    heads: Positive
+    shared: Positive
+    causal: bool = False
+    scale: PositiveFloat | None = None
+    examples = (
+        Example("N T 8", "N T 8", "N T 8", heads=2, shared=2, causal=True, gives="N T 8"),
+        Example("N T 8", "N S 8", "N S 6", heads=2, shared=2, gives="N T 6"),
+        Example("N T 8", "N T 4", "N T 4", heads=4, shared=2, causal=True, scale=0.3, gives="N T 8"),
+    )
+
+    @staticmethod
+    def writes(op: Attention, result: Tensor) -> bool:
+        """Whether the standard's operator computes this attention, once its heads are static."""
+        return result.dtype is DType.FLOAT and (op.scale is not None or result.shape[-1].is_constant)
+
+    def infer(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return self._join(self._attention.infer(*self._apart(q, k, v)))
+
+    def flow(self, to: tuple[Tensor, ...], q: Tensor, k: Tensor, v: Tensor) -> Flow:
+        """Each position from all that its heads see, all heads taken together."""
+        widths: dict[Name, Dim] = {"query": q.shape[-1], "key": k.shape[-2], "width": k.shape[-1], "value": v.shape[-1]}
+        keys: Read = Near(1, None, 0) if self.causal else ("key",)
+        reads = (((0,), (1,), ("query",)), ((0,), keys, ("width",)), ((0,), keys, ("value",)))
+        return Flow(reads, ((0,), (1,), (2,)), {**dict(enumerate(to[0].shape)), **widths})
+
+    def macs(self, q: Tensor, k: Tensor, v: Tensor) -> Dim:
+        return self._attention.macs(*self._apart(q, k, v))
+
+    def torch(self, t: TorchContext, q: Code, k: Code, v: Code) -> Code:
+        apart = [
+            t.method(t.method(each, "unflatten", -1, (heads, -1)), "transpose", 1, 2)
+            for each, heads in ((q, self.heads), (k, self.shared), (v, self.shared))
+        ]
+        named: dict[str, Any] = {"is_causal": True} if self.causal else {}
+        named |= {} if self.scale is None else {"scale": self.scale}
+        named |= {} if self.heads == self.shared else {"enable_gqa": True}
+        result = t.call("F.scaled_dot_product_attention", *apart, **named)
+        return t.method(t.method(result, "transpose", 1, 2), "flatten", 2)
+
+    def onnx(self, g: OnnxContext, q: OnnxValue, k: OnnxValue, v: OnnxValue) -> OnnxValue:
+        query, key, value = g.inputs
+        scale, heads = self._attention.factor(self._apart(query, key, value)[0]), (self.heads, self.shared)
+        return Standard(query, key, value, g.outputs[0], self.causal, scale, heads).write(g, q, k, v)
+
+    @property
+    def _attention(self) -> Attention:
+        return Attention(causal=self.causal, scale=self.scale)
+
+    def _apart(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        def split(name: str, x: Tensor, heads: int) -> Tensor:
+            require_rank(name, x, 3)
+            width = x.shape[2].divide(heads)
+            if width is None:
+                raise ShapeError(name, f"{heads} heads do not divide a width of {x.shape[2]}", label=str(x))
+            return x.reshaped((x.shape[0], Dim.of(heads), x.shape[1], width))
+
+        return split("q", q, self.heads), split("k", k, self.shared), split("v", v, self.shared)
+
+    @staticmethod
+    def _join(x: Tensor) -> Tensor:
+        return x.reshaped((x.shape[0], x.shape[2], x.shape[1] * x.shape[3]))
 
 
 def _require_equal(name: str, what: str, size: Dim, other: str, due: Dim) -> None:

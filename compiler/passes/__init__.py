@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from dlc.compiler.graph import Graph
 from dlc.compiler.passes.front import front
+from dlc.compiler.passes.heads import join_heads
 from dlc.compiler.passes.hoist import hoist
 from dlc.compiler.passes.inline import inline
 from dlc.compiler.passes.label import label
@@ -17,7 +18,7 @@ Pass = Callable[[Graph], Graph]
 LOOPS: tuple[Pass, ...] = (separate, hoist)
 """What each block goes through before it is written as PyTorch, in this order."""
 
-EXPORT: tuple[Pass, ...] = (inline, prune, front, *LOOPS, prune, label)
+EXPORT: tuple[Pass, ...] = (inline, join_heads, prune, front, *LOOPS, prune, label)
 """What a graph goes through before it is written as one flat graph, in this order."""
 
 
