@@ -57,6 +57,9 @@ def shape(
     label = "" if at_fault is None and error.argument and error.label in types else error.label
     labels = origins(error.sizes, apart_from=place)
     told: list[Value] = [] if not alone else list(operands.values())
+    against = spans.get(error.against or "")
+    if alone and not labels and against is not None and error.against in operands and not _overlap(against, place):
+        labels = (Label(against, str(operands[error.against].type)),)
     if not labels and not alone:
         bound = {id(value): value for value in operands.values() if _stands_apart(value, place)}
         labels = tuple(map(_where_bound, bound.values()))
@@ -100,6 +103,10 @@ def _stands_apart(value: Value, place: Span) -> bool:
     """Whether a value got its name somewhere else in the same file."""
     span = value.span
     return bool(value.name) and span.source is place.source and (span.end <= place.start or place.end <= span.start)
+
+
+def _overlap(one: Span, other: Span) -> bool:
+    return one.source is other.source and one.start < other.end and other.start < one.end
 
 
 def _where_bound(value: Value) -> Label:

@@ -239,10 +239,13 @@ def _check_effects(frame: Frame, tree: ast.Phase, step: Step) -> None:
     if len(minimized) > 1:
         for effect in minimized:
             if not effect.over:
+                other = next(another for another in minimized if another is not effect)
                 frame.refuse(
                     NeedsOver(
                         "a step with several gradient steps says of each what it updates",
                         effect.span,
+                        label="this says nothing",
+                        labels=(Label(other.span, "another one"),),
                         help="add what it updates, as in `… over G`",
                     )
                 )
@@ -307,11 +310,14 @@ def _check_reach(top: Frame, step: Step, instances: Mapping[str, Module]) -> Non
         idle = [path for path in over if not any(reach.overlap(path, used) for used in found)]
         if not over or (idle and (effect.over or len(idle) == len(over))):
             told = f"`{idle[0]}`" if effect.over else "any weight"
+            unreached = [_first_instance(top.slots()[path.partition(".")[0]]) for path in idle[:1]]
+            labels = tuple(Label(place.span, "bound here") for place in unreached if place is not None)
             top.refuse(
                 NothingTrained(
                     f"this does not reach {told}, so there is nothing to learn from it",
                     effect.span,
                     label="computed without it" if effect.over else "computed without any of the instances",
+                    labels=labels,
                 )
             )
         updated |= found if not effect.over else set(over)
@@ -323,7 +329,13 @@ def _check_reach(top: Frame, step: Step, instances: Mapping[str, Module]) -> Non
     for name, module in instances.items():
         if _learns(module) and not any(reach.overlap(name, path) for path in updated) and not top.failed:
             place = _first_instance(top.slots()[name])
-            top.refuse(NothingTrained(f"nothing trains `{name}`", place.span if place else top.graph.span))
+            labels = tuple(
+                Label(effect.span, "this does not reach it")
+                for _, effect in step.effects
+                if isinstance(effect, Minimize)
+            )
+            told = f"nothing trains `{name}`"
+            top.refuse(NothingTrained(told, place.span if place else top.graph.span, label="bound here", labels=labels))
 
 
 def _learns(module: Module) -> bool:
