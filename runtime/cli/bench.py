@@ -72,7 +72,7 @@ def command(
     given = {size: _numbers(text) for size, text in sizes}
     rows: list[_Row] = []
     for provider in dict.fromkeys(providers):
-        with opened(model, name, provider=provider, **engine(**how)) as found:
+        with opened(model, name, provider=provider, **engine(model, **how)) as found:
             for chosen in _sizes(found, given, batches):
                 rows.append(_measured(found, provider, chosen, duration, warm_up))
     if as_json:

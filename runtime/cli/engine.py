@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -33,10 +34,13 @@ class Bytes(click.ParamType[int]):
 
 
 def engine_options(command: Command) -> Command:
-    """`--threads`, `--spinning`, `--trust`, `--memory`, `--seconds`, as `engine(...)` takes them."""
+    """`--threads`, `--spinning`, `--prepared`, `--trust`, `--memory`, `--seconds`, as `engine(...)` takes them."""
     added = (
         click.option("--threads", type=click.IntRange(min=1), help="How many compute an operation; a core each."),
         click.option("--spinning/--no-spinning", default=True, help="Whether threads wait for work busily."),
+        click.option(
+            "--prepared", is_flag=True, help="Keep what onnxruntime makes of the model beside it, and open that."
+        ),
         click.option(
             "--trust", is_flag=True, help="Run the model in this process, without limits: you know its author."
         ),
@@ -53,11 +57,22 @@ def engine_options(command: Command) -> Command:
 
 
 def engine(
-    *, threads: int | None, spinning: bool, trust: bool, memory: int | None, seconds: float | None
+    model: str,
+    *,
+    threads: int | None,
+    spinning: bool,
+    prepared: bool,
+    trust: bool,
+    memory: int | None,
+    seconds: float | None,
 ) -> dict[str, Any]:
-    """What `Session` takes, but for the provider."""
+    """What `Session` takes, but for the provider. UsageError where a run is to be kept in its prepared form."""
     from dlc.runtime.infer.isolated import Limits
 
+    if prepared and Path(model).is_dir():
+        raise click.UsageError(
+            "--prepared needs a model's file, beside which its prepared form is kept: export the run"
+        )
     usual = Limits()
     limits = Limits(memory or usual.memory, usual.opening, seconds or usual.seconds)
-    return {"threads": threads, "spinning": spinning, "trusted": trust, "limits": limits}
+    return {"threads": threads, "spinning": spinning, "prepared": prepared, "trusted": trust, "limits": limits}

@@ -71,7 +71,7 @@ def command(
         raise click.UsageError("either --data or --in gives the inputs")
     if data is not None and not Path(model).is_dir():
         raise click.UsageError(f"--data needs a run, whose spec tells how inputs are made of data, and {model} is none")
-    with opened(model, name, provider=provider, **engine(**how)) as found:
+    with opened(model, name, provider=provider, **engine(model, **how)) as found:
         session = found.session
         if data is not None:
             _deliver(_over_data(session, model, name, data, batch or _BATCH), output, as_json)

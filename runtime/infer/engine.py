@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlc.grammar.diagnostics import Refusal
+from dlc.runtime.errors import CannotWrite
+from dlc.runtime.infer import prepared
 from dlc.runtime.infer.description import document
 from dlc.runtime.infer.errors import RunFailed, UnreadableModel, UnsupportedModel
 from dlc.runtime.infer.providers import resolve
@@ -33,12 +35,14 @@ class Options:
 
     provider: an execution provider, by its name or a part of it, such as `CUDA`. threads: how many compute an
     operation, none for onnxruntime's choice, a thread a core. spinning: whether they wait for work busily, which
-    makes small models faster and costs processor time between two calls.
+    makes small models faster and costs processor time between two calls. prepared: open what onnxruntime made of the
+    model before, kept beside it, and make it where there is none that holds here.
     """
 
     provider: str = "CPU"
     threads: int | None = None
     spinning: bool = True
+    prepared: bool = False
 
     def document(self) -> dict[str, Any]:
         return asdict(self)
@@ -108,10 +112,41 @@ def _open(path: Path, stored: Stored, options: Options) -> Any:
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     asked = [provider, *({_CPU} - {provider})]
     try:
-        session = onnxruntime.InferenceSession(str(path.resolve()), settings, providers=asked)
+        if options.prepared:
+            session = _prepared(path, stored, provider, settings, asked)
+        else:
+            session = onnxruntime.InferenceSession(str(path.resolve()), settings, providers=asked)
     except _failures() as error:
         raise Refusal(_refused(path, stored, str(error))) from None
     started(session.get_providers(), provider)
+    return session
+
+
+def _prepared(path: Path, stored: Stored, provider: str, settings: Any, asked: list[str]) -> Any:
+    """A session from the prepared form of a model, which is made first where there is none that holds here.
+
+    Raises Refusal where it cannot be written.
+    """
+    onnxruntime: Any = import_module("onnxruntime")
+    place = path.resolve()
+    due = prepared.stamp(place, (each.location for each in stored.external), provider)
+    found = prepared.find(place, due)
+    if found is not None:
+        read_stored(found)
+        settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        return onnxruntime.InferenceSession(str(found), settings, providers=asked)
+    made: Path | None = None
+    try:
+        made = prepared.begin(place, settings)
+        session = onnxruntime.InferenceSession(str(place), settings, providers=asked)
+        prepared.finish(place, made, due)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        told = f"the prepared form of {path} cannot be written beside it: {reason}"
+        raise Refusal(CannotWrite(told, None)) from None
+    finally:
+        if made is not None:
+            prepared.discard(made)
     return session
 
 

@@ -50,6 +50,6 @@ def opened(place: str, name: str | None = None, **options: Any) -> Generator[Ope
     with TemporaryDirectory(prefix="dlc-") as folder:
         path = Path(folder) / "model.onnx"
         save_model(onnx_model(trained.model, trained.weights), path)
-        own: dict[str, Any] = {**options, "trusted": True}
+        own: dict[str, Any] = {**options, "trusted": True, "prepared": False}
         with Session(path, **own) as session:
             yield Opened(session, sizes)

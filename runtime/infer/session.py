@@ -39,6 +39,7 @@ class Session:
         provider: str = "CPU",
         threads: int | None = None,
         spinning: bool = True,
+        prepared: bool = False,
         trusted: bool = False,
         limits: Limits | None = None,
         seed: int | None = None,
@@ -47,7 +48,7 @@ class Session:
 
         self._random = np.random.default_rng(seed)
         given = Path(path)
-        options = Options(provider, threads, spinning)
+        options = Options(provider, threads, spinning, prepared)
         self._engine: _Runs = Engine(given, options) if trusted else Isolated(given, options, limits or Limits())
         try:
             self._description: Description = describe(self._engine.description, str(path))

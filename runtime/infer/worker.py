@@ -69,7 +69,8 @@ def _open(asked: Mapping[str, Any]) -> Engine:
     from dlc.runtime.infer.engine import Engine, Options
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    if not asked["options"]["prepared"]:  # which is written beside the model
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     _limit_memory(asked["memory"], asked["threads_reserve"])
     _limit_time(asked["seconds"])
     return Engine(Path(asked["path"]), Options(**asked["options"]))

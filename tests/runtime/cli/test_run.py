@@ -159,6 +159,9 @@ def test_a_model_in_this_process_or_within_limits(there) -> None:
     assert there("run", "flower.onnx", "--in", numbers, "--trust", "--threads", "1", "--json").stdout == usual
     assert there("run", "flower.onnx", "--in", numbers, "--memory", "2GB", "--seconds", "5", "--json").stdout == usual
     assert there("run", "flower.onnx", "--in", numbers, "--memory", "lots").exit_code == 2
+    for _ in range(2):
+        assert there("run", "flower.onnx", "--in", numbers, "--prepared", "--json").stdout == usual
+    assert there("run", "run", "--in", numbers, "--prepared").exit_code == 2
     unknown = there("run", "flower.onnx", "--in", numbers, "--provider", "CPUU")
     assert (unknown.exit_code, "did you mean CPU?" in unknown.stderr) == (1, True)
 
