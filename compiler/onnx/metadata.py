@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 from dlc.compiler.dim import Symbol
@@ -16,6 +16,7 @@ SOURCE = "dlc.source"
 RANGES = "dlc.ranges"
 CHECKS = "dlc.checks"
 NOISE = "dlc.noise"
+VERIFIED = "dlc.verified"
 LINE = "dlc.line"
 
 
@@ -26,6 +27,17 @@ def producer_version() -> str:
 def place(span: Span) -> str:
     """`file:line` of a span."""
     return f"{span.source.name}:{span.line}"
+
+
+def verified(tolerance: float, sizes: Sequence[str], noise: bool) -> dict[str, str]:
+    """What a model says that gave what PyTorch gave, within a tolerance, at these sizes, and for the same noise."""
+    document = {"tolerance": tolerance, "sizes": list(sizes), "same_noise": noise}
+    return {VERIFIED: json.dumps(document, ensure_ascii=False)}
+
+
+def unverified() -> dict[str, str]:
+    """What a model says that was not compared with PyTorch."""
+    return {VERIFIED: "false"}
 
 
 def describe(graph: Graph, name: Callable[[Symbol], str]) -> dict[str, str]:

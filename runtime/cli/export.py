@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +12,6 @@ from dlc.runtime.cli.options import SELECTION, Pair, Selection, json_option
 from dlc.runtime.cli.output import refusing_to_write, write_json
 
 if TYPE_CHECKING:
-    from dlc.compiler.onnx import model as onnx
     from dlc.runtime.infer.verify import Report
     from dlc.runtime.trained import Trained
 
@@ -44,8 +42,8 @@ def command(
     Before it is written, onnxruntime's outputs are compared with PyTorch's on random inputs of several sizes, and for
     the same noise where the model draws.
     """
-    from dlc.compiler.onnx.emit import save_model
     from dlc.runtime.build import onnx_model
+    from dlc.runtime.export import write_export
     from dlc.runtime.procedures import choose_procedure, exported
     from dlc.runtime.train.run import Run
     from dlc.runtime.trained import trained_model
@@ -63,9 +61,8 @@ def command(
     if noise:
         trained = _with_noise(trained)
     built = onnx_model(trained.model, trained.weights)
-    report = _verified(trained, built) if verify else None
     with refusing_to_write(output):
-        save_model(built, Path(output))
+        report = write_export(trained, built, Path(output), verify=verify)
     if as_json:
         write_json(_document(trained, output, report))
     else:
@@ -81,16 +78,6 @@ def _with_noise(trained: Trained) -> Trained:
     if not graph.noise:
         raise click.UsageError(f"{trained.model.name} draws nothing at random, so --noise has nothing to make an input")
     return replace(trained, model=replace(trained.model, graph=graph))
-
-
-def _verified(trained: Trained, built: onnx.Model) -> Report:
-    from dlc.compiler.onnx.emit import save_model
-    from dlc.runtime.infer.verify import verify
-
-    with TemporaryDirectory(prefix="dlc-") as folder:
-        path = Path(folder) / "model.onnx"
-        save_model(built, path)
-        return verify(trained.model, trained.weights, path)
 
 
 def _told(trained: Trained, output: str, report: Report | None) -> str:
