@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 
+class CommandError(Exception):
+    """A command of `dlc` failed; the message is its own."""
+
+
 @dataclass(frozen=True)
 class Trained:
     """A run that is finished, and the seconds that it took."""
@@ -96,11 +100,15 @@ class Workshop:
     def train(self, name: str | None = None, /, *, epochs: int | None = None, **overrides: Any) -> Trained:
         """Trains a `train` block, or the only one, from its beginning.
 
-        overrides: as `dlc.train` takes them, such as width=64; a dotted one by `**{"settings.seed": 1}`.
+        overrides: as --set takes them, text standing for what it says: width=64, **{"settings.optimizer": "sgd(lr=1)"}.
         """
         output = self.folder / f"{len(self.trainings)}-{name or self.spec.stem}"
+        command = ["train", f"{self.spec}:{name}" if name else str(self.spec), "-o", str(output), "--quiet"]
+        command += ["--epochs", str(epochs)] if epochs else []
+        for key, value in overrides.items():
+            command += ["--set", f"{key}={value}"]
         begun = time.perf_counter()
-        dlc.train(self.spec, name, output=output, epochs=epochs, **overrides)
+        _dlc(*command)
         trained = Trained(Run.open(output), time.perf_counter() - begun)
         self.trainings.append(trained)
         return trained
@@ -154,8 +162,16 @@ def _models(trained: Trained) -> set[str]:
 
 
 def _export(run: Path, option: str, name: str) -> Export:
-    told = CliRunner().invoke(commands, ["export", str(run), option, name, "-o", str(run / f"{name}.onnx"), "--json"])
+    try:
+        told = _dlc("export", str(run), option, name, "-o", str(run / f"{name}.onnx"), "--json")
+    except CommandError as error:
+        return Export(name, None, str(error))
+    return Export(name, max((row["relative"] for row in json.loads(told)["compared"]), default=0.0))
+
+
+def _dlc(*arguments: str) -> str:
+    """What a command prints. Raises CommandError with the first line of what it reports."""
+    told = CliRunner().invoke(commands, arguments)
     if told.exit_code:
-        return Export(name, None, (told.stderr or str(told.exception)).strip().splitlines()[0])
-    compared = json.loads(told.stdout)["compared"]
-    return Export(name, max((row["relative"] for row in compared), default=0.0))
+        raise CommandError((told.stderr or str(told.exception)).strip().splitlines()[0])
+    return told.stdout

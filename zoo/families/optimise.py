@@ -1,0 +1,74 @@
+"""How weights follow their gradients."""
+
+from __future__ import annotations
+
+from zoo.row import need, row
+from zoo.workshop import Workshop
+
+_RULES = {
+    "sgd": "sgd(lr=1e-3)",
+    "momentum": "sgd(lr=1e-3, momentum=0.9)",
+    "nesterov": "sgd(lr=1e-3, momentum=0.9, nesterov=true)",
+    "adagrad": "adagrad(lr=0.5)",
+    "rmsprop": "rmsprop(lr=2e-3)",
+    "adam": "adam(lr=0.02)",
+    "adamw": "adamw(lr=0.02, weight_decay=0)",
+    "lbfgs": "lbfgs(lr=1)",
+}
+
+
+@row(
+    "optimise/optimisers",
+    what="sgd, momentum, nesterov, adagrad, rmsprop, adam, adamw, L-BFGS, Newton on a ravine",
+    asked="steps until f < 1e-3; Newton and L-BFGS need the fewest, momentum fewer than plain descent",
+    data="none",
+    epochs=20,
+)
+def optimisers(shop: Workshop) -> str:
+    steps: dict[str, float] = {}
+    for name, rule in _RULES.items():
+        lines = shop.train("Descend", **{"settings.optimizer": rule}).history()
+        steps[name] = next((line["step"] for line in lines if line["train"]["loss"] < 1e-3), float("inf"))
+    newton = shop.train("Newton").history()
+    steps["newton"] = next((line["step"] for line in newton if line["train"]["f"] < 1e-3), float("inf"))
+    told = ", ".join(f"{name} {count:g}" for name, count in steps.items())
+    fewest = sorted(steps, key=lambda name: steps[name])[:2]
+    return need(set(fewest) == {"newton", "lbfgs"} and steps["momentum"] < steps["sgd"], f"steps: {told}")
+
+
+_SCHEDULES = {
+    "constant": "constant()",
+    "step": "step(every=5, factor=0.3)",
+    "exponential": "exponential(factor=0.6)",
+    "inverse": "inverse(scale=50)",
+    "linear": "linear()",
+    "cosine": "cosine(warmup=50)",
+    "one_cycle": "one_cycle()",
+}
+
+
+@row(
+    "optimise/schedules",
+    what="step, exponential, 1/t, cosine, warm-up, one cycle",
+    asked="every falling rate ends nearer to the optimum than a constant one",
+    data="drawn",
+)
+def schedules(shop: Workshop) -> str:
+    ends: dict[str, float] = {}
+    for name, rule in _SCHEDULES.items():
+        lines = shop.train(**{"settings.schedule": rule}).history()
+        ends[name] = lines[-1]["train"]["distance"]
+    told = ", ".join(f"{name} {distance:.3f}" for name, distance in ends.items())
+    worst = max(distance for name, distance in ends.items() if name != "constant")
+    return need(worst < ends["constant"], f"squared distance at the end: {told}")
+
+
+@row(
+    "optimise/averaging",
+    what="averaged iterates",
+    asked="the mean of the weights lies nearer to the optimum than the last ones",
+    data="drawn",
+)
+def averaging(shop: Workshop) -> str:
+    mean, last = (shop.train(name).measure("test")["distance"] for name in ("Descend", "Last"))
+    return need(mean < 0.5 * last, f"squared distance {mean:.4f} in the mean, {last:.4f} at the end")
