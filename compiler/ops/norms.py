@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from dlc.compiler.dim import Dim
 from dlc.compiler.flow.reading import Flow, mixed, pointwise
 from dlc.compiler.init import Ones, Zeros
+from dlc.compiler.onnx.opset import SINCE
 from dlc.compiler.op import Example, Op, Positive, PositiveFloat, Probability, Weight
 from dlc.compiler.ops.conv import unlike
 from dlc.compiler.torch.context import Code, TorchContext
@@ -155,6 +156,8 @@ class RmsNorm(Op):
 
     def onnx(self, g: OnnxContext, x: OnnxValue) -> OnnxValue:
         dtype = g.inputs[0].dtype
+        if g.newest >= SINCE["RMSNormalization"] and dtype is DType.FLOAT:
+            return g.op("RMSNormalization", x, g.weight("weight"), axis=-1, epsilon=self.eps)
         power = g.op("ReduceMean", g.op("Mul", x, x), g.ints([-1]), keepdims=1)
         root = g.op("Sqrt", g.op("Add", power, g.constant(self.eps, dtype)))
         return g.op("Mul", g.op("Div", x, root), g.weight("weight"))

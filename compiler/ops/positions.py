@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.dim import Dim
 from dlc.compiler.flow.reading import WHOLE, Flow, along
+from dlc.compiler.onnx.opset import SINCE
 from dlc.compiler.op import Example, Op, Positive, PositiveFloat, Size
 from dlc.compiler.ops.making import require_sizes
 from dlc.compiler.torch.context import Code, TorchContext
@@ -84,6 +85,10 @@ class Rope(Op):
         rate = _rates(g, self.base, _range(g, Dim.of(0), half), half)
         angle = g.op("Mul", g.op("Unsqueeze", place, g.ints([1])), rate)
         cos, sin = (g.cast(g.op(kind, angle), type.dtype) for kind in ("Cos", "Sin"))
+        if g.newest >= SINCE["RotaryEmbedding"] and type.rank == 4 and type.dtype is DType.FLOAT:
+            steps = g.op("Range", g.constant(0, DType.INT), g.size(type.shape[2]), g.constant(1, DType.INT))
+            places = g.op("Expand", steps, g.sizes((type.shape[0], type.shape[2])))
+            return g.op("RotaryEmbedding", x, cos, sin, places, interleaved=int(self.interleaved))
         if not self.interleaved:
             a, b = g.multi("Split", x, results=2, axis=-1, num_outputs=2)
             return g.op("Concat", *_turn(g, a, b, cos, sin), axis=-1)
