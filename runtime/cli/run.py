@@ -11,6 +11,7 @@ import click
 from dlc.grammar.suggest import nearest
 from dlc.runtime.cli.arrays import packed, plain, shown
 from dlc.runtime.cli.engine import engine, engine_options
+from dlc.runtime.cli.labels import labelled, read_labels
 from dlc.runtime.cli.options import Pair, json_option
 from dlc.runtime.cli.output import write_bytes, write_json
 from dlc.runtime.cli.results import require_format, write_results
@@ -37,6 +38,7 @@ _ARRAYS = (".npz", ".npy")
 )
 @click.option("--data", metavar="FILE", help="Of a run: raw data, from which its data block makes the inputs.")
 @click.option("--batch", type=click.IntRange(min=1), help="Run so many examples at a time, read as they are needed.")
+@click.option("--labels", metavar="NAMES", help="Names of classes, a line each, or a folder for each: tell the best.")
 @click.option("--model", "name", metavar="NAME", help="Of a run with several instances, the one to run.")
 @click.option(
     "--provider", default="CPU", metavar="NAME", help="What computes: CPU, CUDA, OpenVINO, …; CPU by default."
@@ -49,6 +51,7 @@ def command(
     inputs: tuple[tuple[str, str], ...],
     data: str | None,
     batch: int | None,
+    labels: str | None,
     name: str | None,
     provider: str,
     output: str | None,
@@ -74,11 +77,17 @@ def command(
     with opened(model, name, provider=provider, **engine(model, **how)) as found:
         session = found.session
         if data is not None:
-            _deliver(_over_data(session, model, name, data, batch or _BATCH), output, as_json)
+            batches: Iterator[Mapping[str, Array]] = _over_data(session, model, name, data, batch or _BATCH)
         elif batch is not None:
-            _deliver(_in_batches(session, inputs, batch), output, as_json)
+            batches = _in_batches(session, inputs, batch)
         else:
-            _deliver_once(session.call(_read(session, inputs)), output, as_json)
+            batches = iter([session.call(_read(session, inputs))])
+        if labels is not None:
+            batches = labelled(batches, read_labels(labels))
+        if data is not None or batch is not None:
+            _deliver(batches, output, as_json)
+        else:
+            _deliver_once(next(batches), output, as_json)
 
 
 def _over_data(session: Session, run: str, name: str | None, data: str, batch: int) -> Iterator[Mapping[str, Array]]:

@@ -25,8 +25,10 @@ class Session:
 
     trusted: run it in this process, which starts faster and copies no arrays; for a file of which you know who wrote
     it. limits: of the process, none for the usual ones. provider: what computes, such as `CUDA`. threads: how many
-    compute an operation, none for onnxruntime's choice. spinning: whether they wait for work busily. seed: of the
-    noise that is not given, in a model whose draws are inputs; none for other noise in each session.
+    compute an operation, none for onnxruntime's choice. spinning: whether they wait for work busily. prepared: keep
+    what onnxruntime's optimiser makes of the model in a folder beside it, `model.onnx.prepared`, and open that from
+    then on, which is faster; it is made anew where it is of another file, version or processor. seed: of the noise
+    that is not given, in a model whose draws are inputs; none for other noise in each session.
 
     Raises Refusal for a file that is no model, is damaged or lies, whose weights lie elsewhere, or that needs what
     onnxruntime does not have.

@@ -166,6 +166,25 @@ def test_a_model_in_this_process_or_within_limits(there) -> None:
     assert (unknown.exit_code, "did you mean CPU?" in unknown.stderr) == (1, True)
 
 
+def test_the_best_class_is_named(there, folder: Path) -> None:
+    values = raw(folder, "new.csv")
+    (folder / "names.txt").write_text("setosa\nversicolor\nvirginica\n")
+    for name in ("virginica", "setosa", "versicolor"):
+        (folder / "classes" / name).mkdir(parents=True, exist_ok=True)
+    due = np.array(["setosa", "versicolor", "virginica"])[expected(folder, values).argmax(1)].tolist()
+    for place in ("names.txt", "classes"):
+        found = there("run", "run", "--data", "new.csv", "--labels", place, "--json")
+        assert json.loads(found.stdout)["logits_label"] == due
+    written = there("run", "run", "--data", "new.csv", "--batch", "2", "--labels", "names.txt", "-o", "named.npz")
+    assert written.exit_code == 0, written.stderr
+    with np.load(folder / "named.npz") as stored:
+        assert stored["logits_label"].tolist() == due
+    assert due[0] in there("run", "run", "--data", "new.csv", "--labels", "names.txt").stdout
+    (folder / "two.txt").write_text("a\nb\n")
+    for wrong in ("two.txt", "none.txt"):
+        assert there("run", "run", "--data", "new.csv", "--labels", wrong).exit_code == 2
+
+
 def test_images_go_to_a_picture(there, folder: Path) -> None:
     pillow = pytest.importorskip("PIL.Image")
     (folder / "pictures").mkdir()
