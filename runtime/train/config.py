@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,8 @@ def read_config(path: Path) -> Config:
         if document["format"] != _FORMAT:
             written = document["format"]
             raise Refusal(NotARun(f"{path.parent} was written by another version of dlc: format {written}", None))
-        config = Config(**{field.name: document[field.name] for field in fields(Config)})
+        known = [field.name for field in fields(Config) if field.default is MISSING or field.name in document]
+        config = Config(**{name: document[name] for name in known})
         kept = config.fingerprint == document["fingerprint"]
     except (BrokenCheckpointError, KeyError, TypeError, ValueError) as error:
         raise Refusal(BrokenRun(f"{path} is damaged", None, notes=(str(error),))) from error
