@@ -97,7 +97,7 @@ def verify(
 def _compared(model: Model, comparison: _Comparison, seed: int) -> Report:
     graph = comparison.graph
     for wanted in (None, *LARGER):
-        trials = sizes_to_try(graph) if wanted is None else sizes_to_try(graph, (wanted,))
+        trials = sizes_to_try(graph) if wanted is None else sizes_to_try(graph, (wanted,), None)
         for sizes in trials:
             comparison.compare(sizes, seed)
         if comparison.rows:
@@ -132,7 +132,7 @@ class PyTorch:
         with torch.no_grad():
             given: Any = self._module(*map(torch.as_tensor, inputs.values()))
         results: list[torch.Tensor] = [*given] if isinstance(given, tuple) else [given]
-        return {name: result.numpy() for name, result in zip(self._names, results, strict=True)}
+        return {name: result.detach().numpy() for name, result in zip(self._names, results, strict=True)}
 
 
 class _Comparison:
