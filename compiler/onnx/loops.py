@@ -15,6 +15,7 @@ from dlc.compiler.onnx import model as onnx
 from dlc.compiler.onnx.elements import numpy_type
 from dlc.compiler.onnx.sizes import Sizes
 from dlc.compiler.onnx.writer import Writer
+from dlc.compiler.ops.steps import GruStep
 from dlc.compiler.types import DType, Tensor
 
 
@@ -72,6 +73,9 @@ class _Loop:
             _to_front(self._writer, sequence, rank, loop.axis)
             for sequence, rank in zip(self._sequences, self._ranks, strict=True)
         ]
+        step = _step(loop)
+        if step is not None:
+            return self._unless_empty(self._fused(step, walked[0]))
         inner = self._writer.inner()
         parameters = [self._parameter(value) for value in loop.body.inputs.values()]
         slices, states = parameters[: loop.sequences], parameters[loop.sequences :]
@@ -81,11 +85,37 @@ class _Loop:
         def add(writer: Writer) -> tuple[onnx.Value, ...]:
             return writer.add("Scan", (*self._first, *walked), attributes, results=len(loop.body.outputs))
 
-        return add(self._writer) if Dim.of(1).at_most(loop.turns) else self._unless_empty(add)
+        return self._unless_empty(add)
+
+    def _fused(self, step: Node, walked: onnx.Value) -> Callable[[Writer], tuple[onnx.Value, ...]]:
+        """Adds a standard recurrence by its operator, which has an axis of directions, here one."""
+        assert isinstance(step.action, GruStep)
+        _, _, *weights = step.values
+        first, second = (self._writer.constant([axis], DType.INT) for axis in (0, 1))
+        lifted = [
+            self._writer.add("Unsqueeze", (value, first), {})[0]
+            for value in (*(self._lowering.values[weight] for weight in weights), self._first[0])
+        ]
+        attributes = {
+            "hidden_size": int(step.outputs[0].type.shape[1]),
+            "linear_before_reset": int(step.action.reset_after),
+        }
+        collected = len(self._loop.body.outputs) - 1
+
+        def add(writer: Writer) -> tuple[onnx.Value, ...]:
+            states, last = writer.add("GRU", (walked, *lifted[:-1], None, lifted[-1]), attributes, results=2)
+            (last,) = writer.add("Squeeze", (last, first), {})
+            return (last, *(writer.add("Squeeze", (states, second), {})[0] for _ in range(collected)))
+
+        return add
 
     def _unless_empty(self, add: Callable[[Writer], tuple[onnx.Value, ...]]) -> tuple[onnx.Value, ...]:
-        """What is added if there are turns; else the first values, and nothing collected."""
-        empty = self._sizes.scalar(self._loop.turns), self._writer.constant(0, DType.INT)
+        """What is added if there are turns, and elements where an operator stops the process without any; else the
+        first values, and nothing collected."""
+        turns = self._loop.turns if _step(self._loop) is None else self._loop.turns * self._carried[0].shape[0]
+        if Dim.of(1).at_most(turns):
+            return add(self._writer)
+        empty = self._sizes.scalar(turns), self._writer.constant(0, DType.INT)
         some, none = self._writer.inner(), self._writer.inner()
         results = self._described(add(some))
         unchanged = [none.add("Identity", (value,), {})[0] for value in self._first]
@@ -140,6 +170,15 @@ class _Loop:
         for result, type in zip(results, (*self._carried, *self._stacked), strict=True):
             self._lowering.describe(result, type)
         return tuple(results)
+
+
+def _step(loop: Loop) -> Node | None:
+    """The only node of a body that is one turn of a standard recurrence."""
+    match loop.body.nodes:
+        case [Node(action=GruStep()) as step]:
+            return step
+        case _:
+            return None
 
 
 class Turn:

@@ -11,6 +11,7 @@ from dlc.compiler.passes.hoist import hoist
 from dlc.compiler.passes.inline import inline
 from dlc.compiler.passes.label import label
 from dlc.compiler.passes.prune import prune
+from dlc.compiler.passes.recognise import recognise
 from dlc.compiler.passes.separate import separate
 
 Pass = Callable[[Graph], Graph]
@@ -18,7 +19,7 @@ Pass = Callable[[Graph], Graph]
 LOOPS: tuple[Pass, ...] = (separate, hoist)
 """What each block goes through before it is written as PyTorch, in this order."""
 
-EXPORT: tuple[Pass, ...] = (inline, join_heads, prune, front, *LOOPS, prune, label)
+EXPORT: tuple[Pass, ...] = (inline, join_heads, prune, front, *LOOPS, recognise, prune, label)
 """What a graph goes through before it is written as one flat graph, in this order."""
 
 

@@ -146,8 +146,22 @@ def test_a_gru_with_copied_weights_is_that_of_pytorch(model: Read) -> None:
         close(state, last[0].numpy())
 
 
-def test_what_goes_along_a_sequence_is_a_scan_and_its_weights_lie_outside(gru: tuple[Exported, Any]) -> None:
-    exported, _ = gru
+@pytest.fixture(scope="module")
+def unknown(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """The GRU of the examples with a candidate that no operator has."""
+    from dlc.runtime.spec import read_spec
+
+    path = tmp_path_factory.mktemp("unknown") / "gru.dl"
+    text = (EXAMPLES / "gru.dl").read_text(encoding="utf-8")
+    path.write_text(text.replace("-> tanh", "-> silu"), encoding="utf-8")
+    program, _ = read_spec(path)
+    assert program is not None
+    (model,) = program.models.values()
+    return Exported(model)
+
+
+def test_what_goes_along_a_sequence_is_a_scan_and_its_weights_lie_outside(unknown: Exported) -> None:
+    exported = unknown
     assert exported.kinds().count("Scan") == 1
     assert "Loop" not in exported.kinds()
     outer, *inner = exported.graphs()
@@ -155,8 +169,8 @@ def test_what_goes_along_a_sequence_is_a_scan_and_its_weights_lie_outside(gru: t
     assert not any(graph.initializer for graph in inner)
 
 
-def test_names_are_unique_and_every_node_tells_its_line(gru: tuple[Exported, Any]) -> None:
-    graphs = list(gru[0].graphs())
+def test_names_are_unique_and_every_node_tells_its_line(unknown: Exported) -> None:
+    graphs = list(unknown.graphs())
     nodes = [node.name for graph in graphs for node in graph.node]
     assert all(nodes)
     assert len(set(nodes)) == len(nodes)
@@ -172,10 +186,10 @@ def test_names_are_unique_and_every_node_tells_its_line(gru: tuple[Exported, Any
     assert {"7", "8", "9"} <= {number for line in lines for number in line}
 
 
-def test_values_in_bodies_have_symbolic_shapes(gru: tuple[Exported, Any]) -> None:
+def test_values_in_bodies_have_symbolic_shapes(unknown: Exported) -> None:
     shapes = {
         value.name: [size.dim_param or size.dim_value for size in value.type.tensor_type.shape.dim]
-        for graph in gru[0].graphs()
+        for graph in unknown.graphs()
         for value in (*graph.input, *graph.value_info, *graph.output)
     }
     assert shapes["GRU/h_2"] == ["N", 32]
