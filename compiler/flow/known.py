@@ -166,6 +166,16 @@ def exponential(a: float | None) -> float | None:
     return None if a is None or a > 1 else math.exp(a)
 
 
+def logarithm(a: float | None) -> float | None:
+    if a is None or a < 0:
+        return None
+    return math.log(a) if a else -math.inf
+
+
+def truth(a: float | None) -> float | None:
+    return None if a is None else bool(a)
+
+
 def plus(a: float | None, b: float | None) -> float | None:
     if a is not None and b is not None:
         return a + b
@@ -187,6 +197,8 @@ def times(a: float | None, b: float | None) -> float | None:
 def over(a: float | None, b: float | None) -> float | None:
     if a is not None and b:
         return a / b
+    if a and b == 0:
+        return math.copysign(math.inf, a)
     return 0.0 if a == 0 and b is None else None
 
 

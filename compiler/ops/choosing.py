@@ -217,6 +217,8 @@ class Cast(Op):
         return pointwise(to[0], x, keeps=_holds(x.dtype, to[0].dtype))
 
     def known(self, to: Tensor, x: Known) -> Known | None:
+        if to.dtype is DType.BOOL:
+            return Known(None, known.through(known.truth, x))
         return Known(None, x.fills) if to.dtype.is_float else None
 
     def torch(self, t: TorchContext, x: Code) -> Code:

@@ -61,6 +61,9 @@ class Log(Unary):
     torch_name = "torch.log"
     onnx_name = "Log"
 
+    def known(self, to: Tensor, x: Known) -> Known:
+        return Known(None, known.through(known.logarithm, x))
+
 
 class Log1p(Unary):
     """log(1 + x), accurate for small x."""
