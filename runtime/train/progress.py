@@ -11,6 +11,9 @@ from typing import Any
 from dlc.runtime.train.loop import EpochEnded, Stepped
 
 
+_REFRESHES = 1  # a second: drawing the bar takes some 5 ms of what a training on the processor could use
+
+
 class Progress:
     """Told of each event of a training; a context that lasts as long as the training. This one shows nothing."""
 
@@ -64,6 +67,7 @@ class Bar(Progress):
             TextColumn("{task.fields[loss]}"),
             TimeRemainingColumn(),
             transient=True,
+            refresh_per_second=_REFRESHES,
         )
         self._task = self._bar.add_task("", total=steps, completed=done, epoch=f"1/{epochs}", rate="", loss="")
         self._shown = time.monotonic()
@@ -81,7 +85,7 @@ class Bar(Progress):
     def stepped(self, event: Stepped) -> None:
         self._examples += event.examples
         now = time.monotonic()
-        if now - self._shown < 0.1:  # updating it costs more than a small step
+        if now - self._shown < 1 / _REFRESHES:
             return
         fields: dict[str, Any] = {
             "epoch": f"{event.position.epoch + 1}/{self._epochs}",
