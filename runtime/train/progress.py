@@ -10,7 +10,6 @@ from typing import Any
 
 from dlc.runtime.train.loop import EpochEnded, Stepped
 
-
 _REFRESHES = 1  # a second: drawing the bar takes some 5 ms of what a training on the processor could use
 
 
