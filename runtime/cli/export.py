@@ -10,10 +10,13 @@ import click
 
 from dlc.runtime.cli.options import SELECTION, Pair, Selection, json_option
 from dlc.runtime.cli.output import refusing_to_write, write_json
+from dlc.runtime.show.columns import columns
 
 if TYPE_CHECKING:
     from dlc.runtime.infer.verify import Report
     from dlc.runtime.trained import Trained
+
+_FEW = 4  # sizes that are told one by one
 
 
 @click.command("export", short_help="Write a trained model as ONNX.")
@@ -88,17 +91,29 @@ def _told(trained: Trained, output: str, report: Report | None) -> str:
     if report is None:
         lines.append("not compared with PyTorch")
     else:
-        worst = report.worst
         same = " for the same noise" if report.random else ""
-        lines.append(
-            f"gives what PyTorch gives{same}, at {_sizes(report)}; the largest difference is {worst.relative:.1e} of"
-            f" the largest value, in {worst.output}"
-        )
+        lines.append(f"gives what PyTorch gives{same}, at {_sizes(report)}")
+        lines += _table(report)
+        if report.skipped:
+            first = report.skipped[0]
+            lines.append(f"not compared at {len(report.skipped)} sizes; at {first.sizes}: {first.reason}")
     return "\n".join(lines)
 
 
 def _sizes(report: Report) -> str:
-    return "; ".join(dict.fromkeys(row.sizes for row in report.rows))
+    sizes = list(dict.fromkeys(row.sizes for row in report.rows))
+    return "; ".join(sizes) if len(sizes) <= _FEW else f"{len(sizes)} sizes, from {sizes[0]} to {sizes[-1]}"
+
+
+def _table(report: Report) -> list[str]:
+    """For each output the largest difference, and the largest as a part of the output's largest value."""
+    rows = [("output", "largest difference", "of the largest value", "at")]
+    for output in dict.fromkeys(row.output for row in report.rows):
+        compared = [row for row in report.rows if row.output == output]
+        worst = max(compared, key=lambda row: row.relative)
+        greatest = max(row.greatest for row in compared)
+        rows.append((output, f"{greatest:.1e}", f"{worst.relative:.1e}", worst.sizes))
+    return columns(rows, right=(1, 2))
 
 
 def _document(trained: Trained, output: str, report: Report | None) -> dict[str, Any]:

@@ -1,10 +1,11 @@
-"""Sizes and inputs to try a model on: every symbol at 1, 2, a prime and a larger number, within what it requires."""
+"""Sizes and inputs to try a model on: all pairs of 1, 2, a prime and a larger number, within what it requires."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from dlc.runtime.infer.noise import draw_noise
 Array = np.ndarray[Any, Any]
 
 SIZES = (1, 2, 7, 33)
+LARGE = 128
 LARGER = (16, 64, 96, 224)
 _REACH = 64
 _MAX_STEPS = 20_000
@@ -49,25 +51,65 @@ class Sizes:
         return size.evaluate(self.values)
 
 
-def sizes_to_try(graph: Graph, wanted: tuple[int, ...] = SIZES) -> Iterator[Sizes]:
-    """For each of the wanted sizes an assignment close to it that the graph's checks allow, no two alike.
+def sizes_to_try(graph: Graph, wanted: tuple[int, ...] = SIZES, large: int | None = LARGE) -> Iterator[Sizes]:
+    """Assignments close to the wanted sizes that the graph's checks allow, no two alike.
 
-    Each symbol starts at another of the wanted sizes, so that symbols differ from each other and every one takes
-    on all of them.
+    Every symbol takes on every size, and any two symbols every pair of sizes; then each symbol is `large` by itself,
+    while the others are small.
     """
     symbols = _symbols(graph)
     conditions = _conditions(graph)
+    rows = list(pairwise(len(symbols), wanted))
+    if large is not None:
+        small = wanted[: len(wanted) // 2]
+        for place in range(len(symbols)):
+            row = [small[other % len(small)] for other in range(len(symbols))]
+            row[place] = large
+            rows.append(tuple(row))
     seen: set[tuple[int, ...]] = set()
-    for first in range(len(wanted) if symbols else 1):
-        targets = [wanted[(first + place) % len(wanted)] for place in range(len(symbols))]
+    for targets in rows:
         found = _assign(symbols, targets, conditions)
         if found is not None and tuple(found.values()) not in seen:
             seen.add(tuple(found.values()))
             yield Sizes(found)
 
 
+def pairwise(count: int, levels: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """Rows of so many levels in which any two places take on every pair of them, few more than are needed.
+
+    Each row starts with a pair that is missing and takes, place by place, what most of the missing pairs have, the
+    lower level where it is all the same. Source of the method: Cohen et al., "The AETG system", 1997.
+    """
+    if count < 2:
+        yield from ((level,) for level in levels) if count else ((),)
+        return
+    missing = dict.fromkeys(
+        (left, a, right, b) for left, right in combinations(range(count), 2) for a, b in product(levels, repeat=2)
+    )
+    while missing:
+        left, a, right, b = next(iter(missing))
+        row = {left: a, right: b}
+        for place in range(count):
+            if place not in row:
+                row[place] = max(levels, key=lambda level: sum(pair in missing for pair in _pairs(row, place, level)))
+        for place in range(count):
+            for pair in _pairs(row, place, row[place]):
+                missing.pop(pair, None)
+        yield tuple(row[place] for place in range(count))
+
+
+def _pairs(row: Mapping[int, int], place: int, level: int) -> Iterator[tuple[int, int, int, int]]:
+    """The pairs that a level at a place makes with the other places of a row."""
+    for other, known in row.items():
+        if other < place:
+            yield other, known, place, level
+        elif other > place:
+            yield place, level, other, known
+
+
 def draw_inputs(graph: Graph, sizes: Sizes, seed: int = 0) -> dict[str, Array]:
-    """Random inputs of these sizes: floats are normal, ints within the range that is declared, noise as it follows."""
+    """Random inputs of these sizes: floats are normal, ints from one end of the range that is declared
+    to the other, noise as it follows."""
     random = np.random.default_rng([seed, *sizes.values.values()])
     return {
         name: draw_noise(random, graph.noise[name], value.type.dtype, list(map(sizes.of, value.type.shape)))
@@ -86,6 +128,8 @@ def _draw(random: np.random.Generator, type: Tensor, sizes: Sizes) -> Array:
     else:
         below = 8 if type.below is None else sizes.of(type.below)
         values = random.integers(0, max(below, 1), shape)
+        if type.below is not None and values.size:  # the edges of the range, as far as there is room for both
+            values.flat[-1], values.flat[0] = 0, below - 1
     return np.asarray(values, numpy_type(type.dtype))
 
 
@@ -113,7 +157,7 @@ def _conditions(graph: Graph) -> list[Check]:
     return checks
 
 
-def _assign(symbols: list[Symbol], targets: list[int], conditions: list[Check]) -> dict[Symbol, int] | None:
+def _assign(symbols: list[Symbol], targets: Sequence[int], conditions: list[Check]) -> dict[Symbol, int] | None:
     """Values near the targets that satisfy the conditions, by a search with a limit."""
     due = [_decided_by(symbols[: place + 1], symbols[:place], conditions) for place in range(len(symbols))]
     candidates = [_near(target, symbol) for target, symbol in zip(targets, symbols, strict=True)]

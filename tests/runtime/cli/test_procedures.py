@@ -140,7 +140,7 @@ def test_what_does_not_fit_is_told(dlc: Dlc, run: Run, arguments: tuple[str, ...
 def test_a_procedure_is_exported_with_its_loop(dlc: Dlc, run: Run) -> None:
     result = dlc("export", "run:settle", "--set", "turns=5", "-o", "settle.onnx")
     assert result.exit_code == 0, result.stderr
-    assert "gives what PyTorch gives, at N=1; N=2; N=7; N=33" in result.stdout
+    assert "gives what PyTorch gives, at 5 sizes, from N=1 to N=128" in result.stdout
     z = np.random.default_rng(1).normal(size=(4, 4)).astype(np.float32)
     np.save("z.npy", z)
     assert dlc("run", "settle.onnx", "--in", "z=z.npy", "-o", "out.npz").exit_code == 0
@@ -160,9 +160,9 @@ def test_a_procedure_that_draws_is_exported(dlc: Dlc, run: Run) -> None:
 def test_draws_become_inputs(dlc: Dlc, run: Run) -> None:
     result = dlc("export", "run:sample", "--set", "n=3", "--noise", "-o", "sample.onnx")
     assert result.exit_code == 0, result.stderr
-    first, second = result.stdout.splitlines()
+    first, second, *_ = result.stdout.splitlines()
     assert first == "sample.onnx: sample(normal_noise: float[3, 4]) -> output: float[3, 1, 3, 3]"
-    assert second.startswith("gives what PyTorch gives for the same noise, at fixed sizes; the largest difference is")
+    assert second.startswith("gives what PyTorch gives for the same noise, at fixed sizes")
     noise = np.random.default_rng(2).standard_normal((3, 4), np.float32)
     np.save("noise.npy", noise)
     assert dlc("run", "sample.onnx", "--in", "normal_noise=noise.npy", "-o", "out.npy").exit_code == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,9 @@ def refusal(model: Model, folder: Path) -> Diagnostic:
 def test_outputs_agree_at_several_sizes(model: Read, tmp_path: Path) -> None:
     report = verified(model(TWO_LAYERS), tmp_path)
     assert {row.output for row in report.rows} == {"y", "total"}
-    assert [row.sizes for row in report.rows[::2]] == ["N=1, T=2", "N=2, T=7", "N=7, T=33", "N=33, T=1"]
+    pairs = {f"N={n}, T={t}" for n, t in product((1, 2, 7, 33), repeat=2)}
+    assert [row.sizes for row in report.rows] == [row.sizes for row in report.rows[::2] for _ in range(2)]
+    assert {row.sizes for row in report.rows} == pairs | {"N=128, T=2", "N=1, T=128"}
     assert report.worst.relative < 1e-5
     assert not report.skipped
     assert not report.random
@@ -163,7 +166,9 @@ def test_the_examples_agree(name: str, given: dict[str, str], tmp_path: Path) ->
     for model in program.models.values():
         report = verified(model, tmp_path)
         assert len(report.rows) >= 3
-        assert report.worst.relative < 1e-5
+        # The filter inverts sums of random matrices, which are no covariances: some of them are nearly singular.
+        assert len(report.skipped) < len(report.rows) / 2 if name == "kalman" else not report.skipped
+        assert report.worst.relative < (1e-4 if name == "kalman" else 1e-5)
 
 
 STEPS = """
@@ -211,7 +216,7 @@ model M(x: float[N, 3]) -> (y: float[N, 3]):
 def test_draws_are_compared_for_the_same_noise(model: Read, tmp_path: Path) -> None:
     report = verified(model(DRAWN), tmp_path)
     assert report.random
-    assert len({row.sizes for row in report.rows}) == 4
+    assert {row.sizes for row in report.rows} == {f"N={n}" for n in (1, 2, 7, 33, 128)}
     assert report.worst.relative < 1e-6
 
 
@@ -274,3 +279,42 @@ def test_draws_within_a_loop_are_known(model: Read, tmp_path: Path) -> None:
     text = "model M(x: float[N]) -> (y: float[N]):\n    loop 3:\n        x = x + normal_like(x)\n    return x\n"
     report = verified(model(text), tmp_path)
     assert report.random
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_problem_that_hangs_on_rounding_errors(
+    broken: bool, model: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other inputs are drawn where the first ones lead to a nearly singular matrix; a fault is still a fault."""
+
+    def inputs(graph: Graph, sizes: Sizes, seed: int = 0) -> dict[str, Any]:
+        drawn = draw_inputs(graph, sizes, seed)
+        drawn["a"] = np.array([[1, 1], [1, 1 + 1e-6]] if seed == 0 else [[2, 1], [1, 3]], np.float32)
+        return drawn
+
+    monkeypatch.setattr("dlc.runtime.infer.verify.draw_inputs", inputs)
+    if broken:
+        monkeypatch.setattr(operations()["solve"], "onnx", lambda self, g, a, b: g.op("MatMul", a, b))
+    spec = model("model M(a: float[2, 2], b: float[2, 3]) -> (y: float[2, 3]):\n    return solve(a, b)\n")
+    if broken:
+        found = refusal(spec, tmp_path)
+        assert isinstance(found, ExportDiffers)
+        assert "`solve`" in found.label
+    else:
+        assert verified(spec, tmp_path).worst.relative < 1e-4
+
+
+def test_what_always_hangs_on_rounding_errors_is_told(
+    model: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def inputs(graph: Graph, sizes: Sizes, seed: int = 0) -> dict[str, Any]:
+        drawn = draw_inputs(graph, sizes, seed)
+        drawn["a"] = np.array([[1, 1], [1, 1 + 1e-6]], np.float32)
+        return drawn
+
+    monkeypatch.setattr("dlc.runtime.infer.verify.draw_inputs", inputs)
+    monkeypatch.setattr(operations()["solve"], "onnx", lambda self, g, a, b: g.op("MatMul", a, b))
+    spec = model("model M(a: float[2, 2], b: float[2, 3]) -> (y: float[2, 3]):\n    return solve(a, b)\n")
+    found = refusal(spec, tmp_path)
+    assert isinstance(found, NothingCompared)
+    assert "rounding errors in the inputs move PyTorch's own results by" in found.notes[0]
