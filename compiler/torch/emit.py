@@ -186,7 +186,14 @@ def _doc(doc: str, depth: int) -> list[str]:
     if '"""' in text or text.endswith('"'):
         text = text.replace('"', '\\"')
     room = LIMIT - len(indent) - 6
-    first, *rest = (part for line in text.split("\n") for part in wrap(line.strip(), room) or [""])
+    paragraphs = ([line.strip() for line in each.split("\n")] for each in text.split("\n\n"))
+    first, *rest = "\n\n".join(_fitted(each, room) for each in paragraphs).split("\n")
     if not rest:
         return [f'{indent}"""{first}"""'] if first else []
     return [f'{indent}"""{first}', *(f"{indent}{line}".rstrip() for line in rest), f'{indent}"""']
+
+
+def _fitted(paragraph: list[str], room: int) -> str:
+    """Lines as they were written, or, where one is too long, the text of them all in lines that fit."""
+    fits = all(len(line) <= room for line in paragraph)
+    return "\n".join(paragraph if fits else wrap(" ".join(paragraph), room))

@@ -19,8 +19,8 @@ class Attention(nn.Module):
 
 class FeedForward(nn.Module):
     """The position-wise feed-forward network of a transformer: two linear layers with an
-    activation in between.
-    Vaswani et al., "Attention Is All You Need", 2017; GELU after Hendrycks and Gimpel, 2016.
+    activation in between. Vaswani et al., "Attention Is All You Need", 2017; GELU after
+    Hendrycks and Gimpel, 2016.
     """
 
     def __init__(self) -> None:
