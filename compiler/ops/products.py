@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dlc.compiler.dim import Dim
-from dlc.compiler.flow.reading import Flow, aligned, flow
+from dlc.compiler.flow.reading import Flow, Name, aligned, flow
 from dlc.compiler.op import Example, Op
 from dlc.compiler.torch.context import Code, TorchContext
 from dlc.compiler.types import ShapeError, Tensor, broadcast, product, require_axes, require_float, require_rank
@@ -70,7 +70,7 @@ class AddMatmul(Op):
         return result
 
     def flow(self, to: tuple[Tensor, ...], c: Tensor, x: Tensor, weight: Tensor) -> Flow:
-        inner = {"inner": x.shape[1]}
+        inner: dict[Name, Dim] = {"inner": x.shape[1]}
         return flow(to[0], aligned(c, to[0]), [(0,), ("inner",)], [("inner",), (1,)], inner=inner)
 
     def torch(self, t: TorchContext, c: Code, x: Code, weight: Code) -> Code:

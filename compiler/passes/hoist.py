@@ -9,7 +9,7 @@ from dlc.compiler.calls import captured, every_node
 from dlc.compiler.graph import Graph, Loop, Module, Node, Operand, Value
 from dlc.compiler.naming import Names
 from dlc.compiler.op import Op
-from dlc.compiler.ops.indexing import SwapLast
+from dlc.compiler.ops.indexing import At, Index, SwapLast
 from dlc.compiler.ops.shape import Unsqueeze
 from dlc.compiler.passes.batching import stacked
 from dlc.compiler.passes.substitution import substituted
@@ -189,6 +189,13 @@ def _called(value: Value, node: Node) -> str:
         return value.name
     if node.module is not None:
         return node.module.rpartition(".")[2]
-    if isinstance(node.action, SwapLast) and (name := next(node.values).name):
-        return f"{name}_T"
-    return node.action.name if isinstance(node.action, Op) else "value"
+    named = next((operand.name for operand in node.values if operand.name), None)
+    match node.action:
+        case SwapLast() if named:
+            return f"{named}_T"
+        case Index(items=(At(position), *_)) if named and position.is_constant:
+            return f"{named}_{position}"
+        case Op() as op:
+            return op.name
+        case _:
+            return "value"

@@ -332,4 +332,4 @@ def _whole(value: Value) -> _Columns:
 
 
 def _orders(pair: tuple[Value, Value] | None) -> tuple[tuple[Value, Value], ...]:
-    return () if pair is None else (pair, pair[::-1])
+    return () if pair is None else (pair, (pair[1], pair[0]))
