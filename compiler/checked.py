@@ -80,6 +80,9 @@ class Checked:
     @cache
     def fields(cls) -> Mapping[str, Parameter]:
         """The fields in the order in which they are written, those of base classes first."""
+        taken = [name for name in cls.__annotations__ if hasattr(Checked, name)]
+        if taken:
+            raise TypeError(f"{cls.__name__} has a field called {taken[0]}, which every record has as a method")
         return {
             name: _field(hint, getattr(cls, name, ...))
             for name, hint in get_type_hints(cls, include_extras=True).items()

@@ -18,6 +18,7 @@ from dlc.compiler.checked import Checked
 from dlc.compiler.dim import Dim
 from dlc.compiler.flow.reading import Flow, everything
 from dlc.compiler.init import Init
+from dlc.compiler.kept import Cast, Kept, Sharing, Tape
 from dlc.compiler.types import DType, Operand, Tensor
 from dlc.compiler.validation import Before, Bounds, Described
 
@@ -168,9 +169,14 @@ class Op(Checked):
     variadic: ClassVar[str | None] = None  # the static field that takes what positional values are left
     keywords: ClassVar[str | None] = None  # the static field, of `Named`, that takes names that are no parameter's
     no_onnx: ClassVar[str | None] = None
+    noun: ClassVar[str | None] = None  # what a result is called in PyTorch where the spec gives it no name
     hidden: ClassVar[bool] = False  # written as an operator or an index, not called by name
     stateful: ClassVar[bool] = False  # behaves otherwise in training than in evaluation
     random: ClassVar[bool] = False
+    sharing: ClassVar[Sharing] = Sharing.NEVER
+    casting: ClassVar[Cast] = Cast.WIDEST
+    differentiable: ClassVar[bool] = True  # by its float inputs, where its result is one of floats
+    passes: ClassVar[bool] = False  # hands the gradient of its result on as it is, to inputs of the same shape
 
     def __init_subclass__(cls, name: str | None = None, abstract: bool = False, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -240,6 +246,13 @@ class Op(Checked):
     def macs(self, *inputs: Any, **_: Any) -> Dim:
         """Multiply-adds for inputs of these types."""
         return Dim.of(0)
+
+    def keeps(self, tape: Tape, to: tuple[Tensor, ...], *inputs: Any, **_: Any) -> Kept:
+        """What a call that gradients go through keeps for them, results being of the types `to`.
+
+        An operation that does not say keeps all that it reads and gives.
+        """
+        return Kept(tuple(range(len(inputs))), tuple(range(len(to))))
 
     def flow(self, to: tuple[Tensor, ...], *inputs: Any, **_: Any) -> Flow | tuple[Flow, ...]:
         """How results of the types `to` depend on inputs of these types, the same for all of them or one for each.

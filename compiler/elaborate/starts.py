@@ -52,10 +52,10 @@ def start(frame: Frame, statement: ast.WeightDecl, type: Tensor) -> Init:
 def _listed(frame: Frame, tree: ast.Expr, numbers: Sequence[object], type: Tensor) -> Value | tuple[Value, ...]:
     """A list of numbers as a tensor; whole ones are floats where floats are due."""
     try:
-        literal = Literal(values=numbers)
+        literal = Literal(elements=numbers)
     except ValueError as error:
-        spans = {"values": tree.span}
-        raise Refusal(*reports.refused(error, "a tensor", {"values": numbers}, spans, tree.span)) from None
+        spans = {"elements": tree.span}
+        raise Refusal(*reports.refused(error, "a tensor", {"elements": numbers}, spans, tree.span)) from None
     return frame.apply(literal.floats() if type.dtype is DType.FLOAT else literal, (), tree.span, {})
 
 

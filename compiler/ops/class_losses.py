@@ -36,6 +36,7 @@ class CrossEntropy(Op):
     of it, and `stop` makes a constant of what is computed from weights.
     """
 
+    noun = "loss"
     smoothing: Probability = 0.0
     ignore: Int | None = None
     axis: Int | None = None
@@ -139,6 +140,7 @@ class Nll(Op):
     Axes, `weight` and `ignore` are those of `cross_entropy`.
     """
 
+    noun = "loss"
     ignore: Int | None = None
     axis: Int | None = None
     reduction: Reduction = "mean"

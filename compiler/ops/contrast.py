@@ -48,6 +48,7 @@ class Triplet(Op):
     It is max(0, distance to the positive - distance to the negative + margin), along the last axis.
     """
 
+    noun = "loss"
     margin: PositiveFloat = 1.0
     reduction: Reduction = "mean"
     examples = (
@@ -87,6 +88,7 @@ class InfoNce(Op):
     It is the cross-entropy of the cosines between queries and keys, divided by `temperature`.
     """
 
+    noun = "loss"
     temperature: PositiveFloat = 0.1
     reduction: Reduction = "mean"
     examples = (

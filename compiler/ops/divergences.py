@@ -25,6 +25,7 @@ class KlDiv(Op):
     It is 0 where they agree; the target's logarithms are weighted by the target's probabilities.
     """
 
+    noun = "divergence"
     reduction: Reduction = "mean"
     examples = (
         Example("N V", "N V", gives=""),
@@ -66,6 +67,7 @@ class KlGaussian(Op):
     Of each example it is the sum over all axes but the first.
     """
 
+    noun = "divergence"
     reduction: Reduction = "mean"
     examples = (
         Example("N D", "N D", gives=""),

@@ -48,17 +48,17 @@ def _as_floats(values: Any) -> Any:
 class Literal(Op, name="tensor"):
     """The numbers of a list, or of nested ones: floats if one of them is, else ints, or bools if all of them are."""
 
-    values: Annotated[tuple[Any, ...], Before(as_numbers), Described("list of numbers, or of lists of equal length")]
+    elements: Annotated[tuple[Any, ...], Before(as_numbers), Described("list of numbers, or of lists of equal length")]
     examples = (
-        Example(values=(1.0, 2.5, -3), gives="3"),
-        Example(values=((1, 0), (0, 2), (3, 3)), gives="int 3 2 < 4"),
-        Example(values=(-1, 1), gives="int 2"),
-        Example(values=((True, False),), gives="bool 1 2"),
+        Example(elements=(1.0, 2.5, -3), gives="3"),
+        Example(elements=((1, 0), (0, 2), (3, 3)), gives="int 3 2 < 4"),
+        Example(elements=(-1, 1), gives="int 2"),
+        Example(elements=((True, False),), gives="bool 1 2"),
     )
 
     def infer(self) -> Tensor:
         numbers = self.numbers()
-        shape = tuple(map(Dim.of, shape_of(self.values)))
+        shape = tuple(map(Dim.of, shape_of(self.elements)))
         if all(isinstance(number, bool) for number in numbers):
             return Tensor(DType.BOOL, shape)
         if any(isinstance(number, float) for number in numbers):
@@ -67,20 +67,20 @@ class Literal(Op, name="tensor"):
 
     def numbers(self) -> list[int | float | bool]:
         """All of them, the last axis fastest."""
-        found: list[Any] = [self.values]
-        for _ in shape_of(self.values):
+        found: list[Any] = [self.elements]
+        for _ in shape_of(self.elements):
             found = [number for row in found for number in row]
         return found
 
     def floats(self) -> Literal:
         """The same as floats, unless they are bools."""
-        return self if self.infer().dtype is DType.BOOL else Literal(values=_as_floats(self.values))
+        return self if self.infer().dtype is DType.BOOL else Literal(elements=_as_floats(self.elements))
 
     def torch(self, t: TorchContext) -> Code:
-        return t.factory("torch.tensor", _written(t, self.values, t.outputs[0].dtype), dtype=t.outputs[0].dtype)
+        return t.factory("torch.tensor", _written(t, self.elements, t.outputs[0].dtype), dtype=t.outputs[0].dtype)
 
     def onnx(self, g: OnnxContext) -> OnnxValue:
-        return g.constant(self.values, g.outputs[0].dtype)
+        return g.constant(self.elements, g.outputs[0].dtype)
 
 
 def _written(t: TorchContext, values: Any, dtype: DType) -> Code:

@@ -27,6 +27,7 @@ Reduction = Literal["mean", "sum", "none"]
 class ElementLoss(Op, abstract=True):
     """A loss of each element, between a prediction and a target of its shape."""
 
+    noun = "loss"
     reduction: Reduction = "mean"
     torch_name: ClassVar[str]
 
@@ -143,6 +144,7 @@ class Hinge(Op):
     [N, C], the mean over the classes of max(0, margin - score of the right one + score of the other).
     """
 
+    noun = "loss"
     margin: Float = 1.0
     reduction: Reduction = "mean"
     examples = (

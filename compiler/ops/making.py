@@ -53,6 +53,7 @@ class Zeros(Filled):
 
     filling = 0.0
     torch_name = "torch.zeros"
+    noun = "zeros"
     examples = (Example(shape=(2, 3), gives="2 3"), Example(shape=(), gives=""))
 
 
@@ -61,6 +62,7 @@ class Ones(Filled):
 
     filling = 1.0
     torch_name = "torch.ones"
+    noun = "ones"
     examples = (Example(shape=(2, 3), gives="2 3"),)
 
 

@@ -80,7 +80,10 @@ class Body(Bindings):
         self._differentiation = differentiation
         self._leaves = differentiation.leaves() if differentiation is not None else {}
         losses = differentiation.losses if differentiation is not None else ()
-        self._suggested = {id(each.loss): "loss" for each in losses if each.loss not in graph.outputs}
+        self._suggested = {
+            **_nouns(graph),
+            **{id(each.loss): "loss" for each in losses if each.loss not in graph.outputs},
+        }
         for name, value in parameters.items():
             self.start_history(name, value)
 
@@ -272,6 +275,12 @@ class Body(Bindings):
         found = self.compose(outputs, lambda codes: Code(", ".join(str(code) for code in codes)), nests=False)
         self.statements.append(f"return {found.text}")
         return "Tensor" if len(outputs) == 1 else f"tuple[{', '.join(['Tensor'] * len(outputs))}]"
+
+
+def _nouns(graph: Graph) -> dict[int, str]:
+    """What results are best called that have no name in the spec, by the values' ids."""
+    made = ((node, node.action.noun) for node in graph.nodes if isinstance(node.action, Op) and len(node.outputs) == 1)
+    return {id(node.outputs[0]): noun for node, noun in made if noun and node.outputs[0] not in graph.outputs}
 
 
 def _uses(nodes: Sequence[Node], outputs: Iterable[Value]) -> Counter[int]:

@@ -41,11 +41,11 @@ def step(
 ) -> dict[str, Tensor]:
     n = image.shape[0]
     fake = G(torch.randn(n, 32, dtype=image.dtype, device=image.device))
-    h = torch.ones(n, dtype=image.dtype, device=image.device)
-    h2 = torch.zeros(n, dtype=image.dtype, device=image.device)
-    h = F.binary_cross_entropy_with_logits(D(image), h)
-    h3 = F.binary_cross_entropy_with_logits(D(fake.detach()), h2)
-    minimize(h + h3, over=[D])
-    h = torch.ones(n, dtype=image.dtype, device=image.device)
-    minimize(F.binary_cross_entropy_with_logits(D(fake), h), over=[G])
+    ones = torch.ones(n, dtype=image.dtype, device=image.device)
+    zeros = torch.zeros(n, dtype=image.dtype, device=image.device)
+    loss = F.binary_cross_entropy_with_logits(D(image), ones)
+    loss_2 = F.binary_cross_entropy_with_logits(D(fake.detach()), zeros)
+    minimize(loss + loss_2, over=[D])
+    ones = torch.ones(n, dtype=image.dtype, device=image.device)
+    minimize(F.binary_cross_entropy_with_logits(D(fake), ones), over=[G])
     return {}

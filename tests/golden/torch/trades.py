@@ -80,12 +80,12 @@ def step(
         g = torch.autograd.grad(loss, adv)[0]
         adv = (adv + 0.025 * torch.sign(g)).clamp(image - 0.1, image + 0.1).clamp(0, 1)
     h = f(adv)
-    h = F.kl_div(
+    divergence = F.kl_div(
         F.log_softmax(h, dim=-1),
         F.log_softmax(clean, dim=-1),
         reduction="batchmean",
         log_target=True,
     )
-    minimize(F.cross_entropy(clean, label) + 6.0 * h)
+    minimize(F.cross_entropy(clean, label) + 6.0 * divergence)
     h = (f(adv).argmax(-1) == label).float().mean()
     return {"accuracy": (clean.argmax(-1) == label).float().mean(), "robust": h}
