@@ -20,7 +20,7 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
     "Layers with weights": ("linear", "conv", "norms", "recurrent", "cells"),
     "Pooling": ("pooling",),
     "Attention and positions": ("attention", "positions"),
-    "Making tensors": ("making",),
+    "Making tensors": ("making", "literals"),
     "Noise": ("noise", "draws", "augmentations"),
     "Losses": ("losses", "class_losses", "divergences", "contrast", "alignment", "penalties"),
     "Metrics": ("classification", "metrics", "translation"),
