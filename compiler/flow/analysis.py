@@ -271,7 +271,7 @@ def _of_result(op: Op, to: Tensor, flow: Flow, about: Sequence[Known]) -> Known:
     """What is known of the elements of a result: of one that is made element by element, or without inputs."""
     numbers: dict[Any, int] = {group[0]: axis for axis, group in enumerate(flow.result) if len(group) == 1}
     numbers |= {inner: numbers[name] for inner, name in flow.mixes.items() if name in numbers}
-    if flow.keeps and not any(about) or not flow.keeps and type(op).known is Op.known:
+    if (flow.keeps and not any(about)) or (not flow.keeps and type(op).known is Op.known):
         return NOTHING
     if any(_goes_through(how, numbers) for reads in flow.reads for how in reads or ()):
         return NOTHING

@@ -245,10 +245,10 @@ class _Reading:
             return self._space.sizes.get(variable)
         kind, name, part = cast("tuple[str, Any, int]", variable)
         if kind == "in":
-            return self._layout[name][part]
-        parts = self._parts.get(name)
-        whole: Dim = self._flow.sizes[name]
-        return whole if parts is None else parts[part]
+            factors = self._layout[int(name)]
+            return factors[part]
+        parts: list[Dim] = self._parts.get(name, [self._flow.sizes[name]])
+        return parts[part]
 
 
 def _match(left: list[Dim], right: list[Dim]) -> list[tuple[int, int, Dim]] | None:

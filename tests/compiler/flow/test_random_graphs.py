@@ -37,6 +37,8 @@ def test_what_is_proved_is_true(part: int, record_property: pytest.RecordPropert
         try:
             drawn = draw(seed)
             before = drawn(drawn.arrays)
+            x = drawn.graph.inputs["x"]
+            found = [name for axis in range(x.type.rank) for name in _tally(seed, drawn, before, x, axis)]
         except (
             RuntimeError,
             ValueError,
@@ -45,9 +47,7 @@ def test_what_is_proved_is_true(part: int, record_property: pytest.RecordPropert
             counts["unsuited"] += 1
             continue
         made += 1
-        x = drawn.graph.inputs["x"]
-        for axis in range(x.type.rank):
-            counts.update(_tally(seed, drawn, before, x, axis))
+        counts.update(found)
     for name, count in counts.items():
         record_property(name, count)
     assert counts["proved"] > EACH
@@ -56,6 +56,10 @@ def test_what_is_proved_is_true(part: int, record_property: pytest.RecordPropert
 def _tally(seed: int, drawn: Drawn, before: list[Array], x: Value, axis: int) -> Iterator[str]:
     moved = list(changes(drawn, drawn.arrays, 0, axis, fresh(seed, drawn)))
     turned = _permuted(seed, drawn, axis)
+    # Sums in another order differ in their last digits; what hangs on these cannot be judged. Nor can draws: it is
+    # their distribution that is permuted, which one draw does not show.
+    near = drawn([(drawn.arrays[0] * np.float32(1 + 1e-6)), *drawn.arrays[1:]])
+    judged = not any(isinstance(node.action, Op) and node.action.random for node in drawn.graph.nodes)
     size = x.type.shape[axis]
     for place, y in enumerate(drawn.graph.outputs):
         if not np.isfinite(before[place]).all():
@@ -64,8 +68,7 @@ def _tally(seed: int, drawn: Drawn, before: list[Array], x: Value, axis: int) ->
             pairs = {(int(at[own]), j) for j, changed in moved for at in np.argwhere(changed[place])}
             between = claims.Between(y, own, x, axis)
             reach = Dim.of(3)
-            # Draws are noise to a permutation: it is the distribution that is permuted, which one draw does not show.
-            kinds = KINDS[: 3 if any(isinstance(n.action, Op) and n.action.random for n in drawn.graph.nodes) else 4]
+            kinds = KINDS if judged and not differs(before[place], near[place]).any() else KINDS[:3]
             truths = {
                 "causal": all(j <= i for i, j in pairs),
                 "independent": all(j == i for i, j in pairs),
