@@ -107,6 +107,15 @@ class Gradient:
     """`grad(loss, x)`: the inputs are a scalar and the tensor that it is differentiated by; gives a tensor like it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A place where a block was called. path: what precedes the names of what is in it."""
+
+    path: str
+    block: str
+    span: Span
+
+
 Operand = Value | Scalar | ModelRef | None
 Action = Op | Call | ReadWeight | Loop | Assign | ReadModel | Functional | Gradient
 
@@ -117,6 +126,7 @@ class Node:
 
     module: the path of the module whose weights are used, seen from the graph (`layers.3`, `embed.weight`); its
     first part is a key of `Graph.modules`, or of `Graph.borrowed` where the module was passed in.
+    scope: in a flat graph, the calls that the node comes from, outermost first.
     """
 
     action: Action
@@ -124,6 +134,7 @@ class Node:
     outputs: tuple[Value, ...]
     span: Span
     module: str | None = None
+    scope: tuple[Instance, ...] = ()
 
     @property
     def values(self) -> Iterator[Value]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from os.path import basename
 
 from dlc.compiler.dim import Symbol
 from dlc.compiler.graph import Graph
-from dlc.grammar.source import Span
+from dlc.grammar.source import Source, Span
 
 PRODUCER = "dlc"
 SPEC = "dlc.spec"
@@ -18,6 +19,7 @@ CHECKS = "dlc.checks"
 NOISE = "dlc.noise"
 VERIFIED = "dlc.verified"
 LINE = "dlc.line"
+MAIN = "spec.dl"  # what a run calls the spec itself
 
 
 def producer_version() -> str:
@@ -26,7 +28,13 @@ def producer_version() -> str:
 
 def place(span: Span) -> str:
     """`file:line` of a span."""
-    return f"{span.source.name}:{span.line}"
+    return f"{_file(span.source)}:{span.line}"
+
+
+def _file(source: Source) -> str:
+    """A file as the spec's folder has it, so that a model does not tell where on a machine that lay."""
+    place: str | None = getattr(source, "place", None)
+    return basename(source.name) if place in (None, MAIN) else place
 
 
 def verified(tolerance: float, sizes: Sequence[str], noise: bool) -> dict[str, str]:
@@ -63,7 +71,7 @@ def describe(graph: Graph, name: Callable[[Symbol], str]) -> dict[str, str]:
     noise = {NOISE: json.dumps(graph.noise, ensure_ascii=False)} if graph.noise else {}
     return {
         SPEC: graph.name,
-        SOURCE: graph.span.source.name,
+        SOURCE: _file(graph.span.source),
         RANGES: json.dumps(ranges, ensure_ascii=False),
         CHECKS: json.dumps(checks, ensure_ascii=False),
         **noise,

@@ -13,6 +13,7 @@ from io import FileIO
 from math import prod
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from dlc.compiler.graph import Instance
 from dlc.compiler.onnx.elements import item_size
 from dlc.compiler.types import DType
 
@@ -93,7 +94,7 @@ class Attribute:
 @dataclass(eq=False, slots=True)
 class Node:
     """One operator, or the call of a function. inputs: none where an optional one is absent. scope: the instances of
-    blocks that it lies in, outermost first."""
+    blocks that it lies in, outermost first. size: whether it computes a size from the shapes of inputs alone."""
 
     domain: str
     op_type: str
@@ -102,7 +103,8 @@ class Node:
     outputs: list[Value]
     name: str | None = None
     metadata: dict[str, str] = field(default_factory=dict[str, str])
-    scope: tuple[str, ...] = ()
+    scope: tuple[Instance, ...] = ()
+    size: bool = False
 
     @property
     def graphs(self) -> list[Graph]:

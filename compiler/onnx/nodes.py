@@ -73,7 +73,7 @@ class Lowering:
         for output, result in zip(node.outputs, results, strict=True):
             self._settle(node, output, result, writer, start)
             self.values[output] = result
-        writer.label(start, base, metadata.place(node.span))
+        writer.label(start, base, metadata.place(node.span), node.scope)
 
     def _lower(self, node: Node, writer: Writer, name: str) -> tuple[onnx.Value, ...]:
         match node.action:

@@ -182,7 +182,10 @@ class Sizes:
                 raise TypeError(f"a size is written as {ast.unparse(tree)}")
 
     def _node(self, kind: str, inputs: Sequence[onnx.Value], name: str, **attributes: int) -> onnx.Value:
-        return self._writer.add(kind, inputs, attributes, name=f"size/{name}")[0]
+        (value,) = self._writer.add(kind, inputs, attributes, name=f"size/{name}")
+        assert value.node is not None
+        value.node.size = True
+        return value
 
     def _text(self, size: Polynomial) -> str:
         return write(size, self._name)

@@ -86,6 +86,12 @@ def properties(metadata: Mapping[str, str]) -> bytes:
     return b"".join(part for part in written.parts if isinstance(part, bytes))
 
 
+def function_bytes(function: Function) -> bytes:
+    """A function as bytes, by which two are the same or not."""
+    parts = _function(function).parts
+    return b"".join(part if isinstance(part, bytes) else raw(part) for part in parts)
+
+
 def write_model(model: Model, external: Mapping[Tensor, Place] | None = None) -> Message:
     """The message of a model. external: the tensors whose numbers lie in another file."""
     written = Message()

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from typing import Any
 
+from dlc.compiler.graph import Instance
 from dlc.compiler.naming import Names
 from dlc.compiler.onnx.elements import numpy_type
 from dlc.compiler.onnx.metadata import LINE
@@ -90,7 +91,7 @@ class Writer:
         self.nodes.append(node)
         return tuple(node.outputs)
 
-    def label(self, start: int, base: str, place: str) -> None:
+    def label(self, start: int, base: str, place: str, scope: tuple[Instance, ...] = ()) -> None:
         """Names those nodes from the position `start` on that have no name yet, and their results.
 
         A node that is alone is called `base`, several are called `base/Kind`. place: the line of the spec that
@@ -99,6 +100,7 @@ class Writer:
         nodes = self.nodes[start:]
         for node in _within(nodes):
             node.metadata.setdefault(LINE, place)
+            node.scope = scope
         alone = sum(node.name is None for node in nodes) == 1
         for node in nodes:
             self._name(node, base if alone else f"{base}/{node.op_type}")

@@ -6,7 +6,7 @@ from collections import ChainMap
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 
-from dlc.compiler.graph import Call, Check, Graph, Loop, ModelRef, Node, Operand, Value
+from dlc.compiler.graph import Call, Check, Graph, Instance, Loop, ModelRef, Node, Operand, Value
 from dlc.compiler.naming import Names
 from dlc.compiler.op import Op
 
@@ -41,7 +41,8 @@ class _Body:
 
     prefix: what precedes the names of its values. owner: what precedes the paths of its own modules. borrowed: the
     paths of the modules that were passed in. values: what its values are in the flat graph. named: its values whose
-    names are settled by the caller. call: the node that it replaces, none for the whole graph.
+    names are settled by the caller. call: the node that it replaces, none for the whole graph. scope: the calls that
+    lead to it.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class _Body:
         borrowed: Mapping[str, str],
         values: MutableMapping[Value, Value],
         call: Node | None = None,
+        scope: tuple[Instance, ...] = (),
     ) -> None:
         self.graph = graph
         self.prefix = prefix
@@ -60,6 +62,7 @@ class _Body:
         self.values = values
         self.named: dict[Value, str] = {}
         self.call = call
+        self.scope = scope
         self.pending: Iterator[Node] = iter(graph.nodes)
 
     @staticmethod
@@ -118,7 +121,7 @@ class _Inliner:
     def _loop(self, body: _Body, loop: Loop) -> Loop:
         """The loop with a flat body, which goes on to see what is around it."""
         own: dict[Value, Value] = {}
-        inner = _Body(loop.body, body.prefix, body.owner, body.borrowed, ChainMap(own, body.values))
+        inner = _Body(loop.body, body.prefix, body.owner, body.borrowed, ChainMap(own, body.values), scope=body.scope)
         flat = replace(loop.body, inputs={}, outputs=(), nodes=[], checks=[])
         for name, value in loop.body.inputs.items():
             unique = self._taken.names.claim(body.prefix + name)
@@ -135,7 +138,7 @@ class _Inliner:
             outputs.append(Value(output.type, output.span, self._taken.names.claim(name)))
             body.values[output] = outputs[-1]
         inputs = tuple(body.operand(operand) for operand in node.inputs)
-        self._flat.nodes.append(replace(node, inputs=inputs, outputs=tuple(outputs), module=module))
+        self._flat.nodes.append(replace(node, inputs=inputs, outputs=tuple(outputs), module=module, scope=body.scope))
 
     def _enter(self, body: _Body, node: Node, callee: Graph) -> _Body:
         module = None if node.module is None else body.path(node.module)
@@ -149,6 +152,7 @@ class _Inliner:
             dict(zip(callee.borrowed, models, strict=True)),
             dict(zip(callee.inputs.values(), tensors, strict=True)),
             node,
+            (*body.scope, Instance(prefix, callee.name, node.span)),
         )
         for result, output in zip(callee.outputs, node.outputs, strict=True):
             name = body.name(output)

@@ -29,6 +29,7 @@ _FEW = 4  # sizes that are told one by one
     "--set", "statics", type=Pair(example="n=4"), multiple=True, help="A static parameter of the procedure, as in n=4."
 )
 @click.option("--noise", is_flag=True, help="Make what is drawn at random inputs, one for each draw.")
+@click.option("--functions", is_flag=True, help="Write each block as a function; by default all is flat.")
 @json_option("Print what was compared as JSON.")
 def command(
     selection: Selection,
@@ -38,6 +39,7 @@ def command(
     verify: bool,
     statics: tuple[tuple[str, str], ...],
     noise: bool,
+    functions: bool,
     as_json: bool,
 ) -> None:
     """Write a trained model, or a procedure, as ONNX, with the spec's names and its open dimensions.
@@ -45,6 +47,7 @@ def command(
     Before it is written, onnxruntime's outputs are compared with PyTorch's on random inputs of several sizes, and for
     the same noise where the model draws.
     """
+    from dlc.compiler.onnx.functions import with_functions
     from dlc.runtime.build import onnx_model
     from dlc.runtime.export import write_export
     from dlc.runtime.procedures import choose_procedure, exported
@@ -64,6 +67,8 @@ def command(
     if noise:
         trained = _with_noise(trained)
     built = onnx_model(trained.model, trained.weights)
+    if functions:
+        built = with_functions(built)
     with refusing_to_write(output):
         report = write_export(trained, built, Path(output), verify=verify)
     if as_json:

@@ -35,8 +35,11 @@ data Points:
     x: float[8] = normal(8)
     split = (train=0.5, valid=0.5)
 
+block Wide(x: float[N, d], out: int) -> float[N, out]:
+    return tanh(x -> linear(out))
+
 model Net(x: float[N, 8], width = 300) -> (y: float[N, 8]):
-    h = x -> linear(width)
+    h = x -> Wide(width)
     h = relu(h)
     return h -> linear(8)
 
@@ -108,6 +111,20 @@ def test_exports_of_one_run_are_the_same_byte_for_byte(run: Path) -> None:
         env = {**os.environ, "PYTHONHASHSEED": seed}
         subprocess.run(command, check=True, capture_output=True, cwd=run.parent, env=env)
     assert Path("net.onnx").read_bytes() == Path("again/net.onnx").read_bytes()
+
+
+def test_an_export_does_not_tell_where_the_run_lay(run: Path) -> None:
+    assert dlc("export", "run", "-o", "net.onnx").exit_code == 0
+    run.rename(run.with_name("moved"))
+    assert dlc("export", str(run.with_name("moved")), "-o", "again.onnx").exit_code == 0
+    assert Path("net.onnx").read_bytes() == Path("again.onnx").read_bytes()
+
+
+def test_blocks_become_functions_where_they_are_asked_for(run: Path) -> None:
+    result = dlc("export", "run", "-o", "net.onnx", "--functions")
+    assert result.exit_code == 0, result.stderr
+    assert [function.name for function in onnx.load("net.onnx").functions] == ["Wide"]
+    assert dlc("run", "net.onnx", "--in", "x=[[1,2,3,4,5,6,7,8]]").exit_code == 0
 
 
 def test_a_fault_of_the_compiler_is_found_and_nothing_is_written(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
