@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+import dlc
 from dlc.compiler.dim import Dim
 from dlc.compiler.graph import Graph
 from dlc.compiler.types import product
@@ -31,6 +32,19 @@ def count(graph: Graph) -> int:
         ("vision/resnet50", "ResNet50", {}, 25_557_032),
         ("vision/resnet50", "ResNet50", {"blocks": [3, 4, 23, 3]}, 44_549_160),
         ("vision/resnet50", "ResNet50", {"blocks": [3, 8, 36, 3]}, 60_192_808),
+        ("vision/alexnet", "AlexNet", {}, 61_100_840),
+        ("vision/googlenet", "GoogLeNet", {}, 6_624_904),
+        ("vision/vgg16", "VGG", {}, 138_357_544),
+        ("vision/vgg16", "VGG", {"depths": [2, 2, 4, 4, 4]}, 143_667_240),
+        ("vision/densenet121", "DenseNet", {}, 7_978_856),
+        ("vision/densenet121", "DenseNet", {"depths": [6, 12, 32, 32]}, 14_149_480),
+        ("vision/densenet121", "DenseNet", {"depths": [6, 12, 48, 32]}, 20_013_928),
+        ("vision/mobilenet_v2", "MobileNetV2", {}, 3_504_872),
+        ("vision/convnext_tiny", "ConvNeXt", {}, 28_589_128),
+        ("vision/convnext_tiny", "ConvNeXt", {"depths": [3, 3, 27, 3]}, 50_223_688),
+        ("vision/convnext_tiny", "ConvNeXt", {"width": 128, "depths": [3, 3, 27, 3]}, 88_591_464),
+        ("vision/vit_b16", "ViT", {}, 86_567_656),
+        ("vision/vit_b16", "ViT", {"width": 1024, "depth": 24, "heads": 16}, 304_326_632),
         ("sequence/gpt2", "GPT2", {}, 124_439_808),
         ("sequence/gpt2", "GPT2", {"width": 1024, "depth": 24, "heads": 16}, 354_823_168),
         ("sequence/gpt2", "GPT2", {"width": 1280, "depth": 36, "heads": 20}, 774_030_080),
@@ -91,3 +105,17 @@ def test_resnet18_makes_images_as_small_as_torchs(size: int) -> None:
 def test_gpt2_ties_its_output_to_its_embedding() -> None:
     weights = graph("sequence/gpt2", "GPT2").weights()
     assert [path for path, weight in weights.items() if 50257 in map(int, weight.shape)] == ["embed.weight"]
+
+
+def test_the_network_counted_by_hand_as_show_counts_it() -> None:
+    rows = [line.split("  ") for line in str(dlc.load(SPECS / "vision" / "convnet.dl")).splitlines()]
+    told = {
+        cells[0]: [cell.strip() for cell in cells if cell.strip()][2:5] for cells in rows if "float[N" in str(cells)
+    }
+    assert told["conv"] == ["float[N, 5, 192, 256]", "45", "5"]
+    assert told["max_pool"][:1] == ["float[N, 5, 96, 128]"]
+    assert told["conv_2"] == ["float[N, 10, 92, 124]", "1,250", "10"]
+    assert told["max_pool_2"][:1] == ["float[N, 10, 46, 62]"]
+    assert told["conv_3"] == ["float[N, 20, 23, 31]", "800", "20"]
+    assert told["max_pool_3"][:1] == ["float[N, 20, 10, 14]"]
+    assert told["linear"] == ["float[N, 6]", "16,800", "6"]
