@@ -71,7 +71,10 @@ class Statistic:
 
 @dataclass(frozen=True)
 class DataSpec:
-    """A `data` declaration. `split` maps each part to its share, in order, the shares' sum being 1."""
+    """A `data` declaration. `split` maps each part to its share, in order, the shares' sum being 1.
+
+    augment: of a batch of the training part, a graph from the fields to those that are bound anew, by their names.
+    """
 
     name: str
     source: SourceCall
@@ -79,6 +82,7 @@ class DataSpec:
     fields: Mapping[str, Field]
     split: Mapping[str, float]
     span: Span
+    augment: Graph | None = None
 
 
 # --- training ---------------------------------------------------------------------------------------------------

@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from dlc.compiler.dim import Dim
-from dlc.compiler.elaborate import evaluation, static
+from dlc.compiler.elaborate import batches, evaluation, static
 from dlc.compiler.elaborate.compilation import Compilation
 from dlc.compiler.elaborate.dimensions import element_type, names_in, promise, size
 from dlc.compiler.elaborate.frame import Frame
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.values import Record, describe, is_sequence
-from dlc.compiler.errors import BadData, DuplicateArgument, FieldType, NotBuilt, UnknownName
+from dlc.compiler.errors import BadData, DuplicateArgument, FieldType, UnknownName
 from dlc.compiler.graph import Graph, Value
 from dlc.compiler.op import operations
 from dlc.compiler.passes.prune import prune
@@ -57,14 +57,14 @@ def elaborate_data(compilation: Compilation, tree: ast.Data, scope: Scope) -> Da
     split = _split(frame, settings["split"].value) if "split" in settings else {"train": 1.0}
     if frame.failed:
         raise Refusal()
-    return DataSpec(tree.name.id, source, schema, fields, split, tree.name.span)
+    trees = [item for item in tree.items if isinstance(item, ast.Augment)]
+    augment = batches.augmentation(frame, trees, fields, tree.name.span)
+    return DataSpec(tree.name.id, source, schema, fields, split, tree.name.span, augment)
 
 
 def _settings(frame: Frame, tree: ast.Data) -> dict[str, ast.Setting]:
     found: dict[str, ast.Setting] = {}
     for item in tree.items:
-        if isinstance(item, ast.Augment):
-            frame.refuse(NotBuilt("this version cannot augment data", item.span))
         if not isinstance(item, ast.Setting):
             continue
         name = item.name.id

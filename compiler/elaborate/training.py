@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from dlc.compiler.dim import Dim
-from dlc.compiler.elaborate import binding, reach, reports, statements
+from dlc.compiler.elaborate import batches, binding, reach, reports, statements
 from dlc.compiler.elaborate.compilation import Compilation
 from dlc.compiler.elaborate.frame import Frame, Slot, fix
 from dlc.compiler.elaborate.parameters import Parameters
 from dlc.compiler.elaborate.results import bind_results
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.settings import settings_of
-from dlc.compiler.elaborate.values import BlockDef, DataParts, Instance, Origin, Recipe
+from dlc.compiler.elaborate.values import BlockDef, DataParts, Instance, Recipe
 from dlc.compiler.errors import (
     DuplicateName,
     Misplaced,
@@ -61,7 +61,7 @@ def elaborate_train(compilation: Compilation, tree: ast.Train, data: DataSpec, s
     for graph in (*(step.graph for step in steps.values()), *(made.graph for made in procedures.values())):
         graph.borrowed.update(instances)
     _check_sizes(top, instances)
-    _check_reach(top, steps["step"], instances)
+    _check_reach(top, steps["step"], instances, origins)
     if top.failed:
         raise Refusal()
     evaluate = steps.get("evaluate")
@@ -187,14 +187,8 @@ def _attempt(top: Frame, tree: ast.Phase, data: DataSpec) -> tuple[Step, Frame]:
     frame.borrowed = top.slots()
     frame.effects = []
     frame.assigns = tree.name.id == "step"
-    batch = Dim.symbol("N").at(Origin(data.span, "`N` is the number of examples in a batch"))
-    frame.scope.bind("N", batch, data.span)
-    graph.statics["N"] = batch
     frame.scope.bind(data.name, _parts(graph, data), data.span)
-    for field in data.fields.values():
-        type = Tensor(field.type.dtype, (batch, *field.type.shape), field.type.below)
-        graph.inputs[field.name] = Value(type, field.span, field.name)
-        frame.scope.bind(field.name, graph.inputs[field.name], field.span)
+    batches.enter(frame, data.fields, data.span)
     returned = statements.run(frame, tree.body)
     if returned is not None:
         frame.refuse(Misplaced(f"`{tree.name.id}` returns nothing; it minimises and reports", returned.span))
@@ -298,9 +292,9 @@ def _first_instance(slot: Slot) -> Instance | None:
     return slot if isinstance(slot, Instance) else None
 
 
-def _check_reach(top: Frame, step: Step, instances: Mapping[str, Module]) -> None:
+def _check_reach(top: Frame, step: Step, instances: Mapping[str, Module], origins: Collection[str]) -> None:
     """Every `minimize` reaches a weight that it is to update, none uses what has changed since, and every instance
-    that can learn is updated."""
+    that can learn is updated, or has learned before: origins are those that start from a run."""
     updated = set(reach.assigned(step.graph))
     for _, effect in step.effects:
         if not isinstance(effect, Minimize):
@@ -327,6 +321,8 @@ def _check_reach(top: Frame, step: Step, instances: Mapping[str, Module]) -> Non
         message = "this learns through weights that have changed since"
         top.refuse(Stale(message, effect.span, labels=labels, help=help))
     for name, module in instances.items():
+        if name in origins:
+            continue
         if _learns(module) and not any(reach.overlap(name, path) for path in updated) and not top.failed:
             place = _first_instance(top.slots()[name])
             labels = tuple(

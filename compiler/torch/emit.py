@@ -18,6 +18,8 @@ from dlc.compiler.torch.layout import INDENT, LIMIT, lines
 from dlc.compiler.torch.merge import Merged, Merger, function
 from dlc.compiler.torch.names import identifier, unused
 from dlc.compiler.torch.training import (
+    AUGMENT,
+    augment_function,
     build,
     evaluate_function,
     finish_function,
@@ -49,7 +51,8 @@ def emit_training(train: TrainSpec, passes: tuple[Pass, ...] = LOOPS) -> str:
 
     `build()` gives the instances by their names, with fresh weights. `step(instances, minimize, fields)` does one
     step: it calls `minimize` with each scalar loss, with `over=[...]`, modules and parameters, and with `using="..."`,
-    an optimiser's text, where the spec says so, and gives what is reported by name, as scalars. Each field has a
+    an optimiser's text, where the spec says so, and gives what is reported by name, as scalars. While the instances
+    are in training mode, `augment(fields)` binds fields anew before that, if the data has it. Each field has a
     leading batch dimension. Weights are assigned while their instance is in training mode. `evaluate(instances,
     fields)`, if the spec has it, measures a batch in the place of `step`.
 
@@ -57,13 +60,16 @@ def emit_training(train: TrainSpec, passes: tuple[Pass, ...] = LOOPS) -> str:
     examples (scalars), summed (tuples of tensors) or joined along axis 0 (lists of tensors), and `finish(measured)`
     makes the reports of that, `finish_evaluate(measured)` those of `evaluate`.
     """
-    graphs = [train.step.graph, *([train.evaluate.graph] if train.evaluate is not None else [])]
+    augment = train.data.augment
+    measured = [step.graph for step in (train.step, train.evaluate) if step is not None]
+    graphs = [*([augment] if augment is not None else []), *measured]
     files = FileParts()
-    drafting, merged = _drafted(
-        train, graphs, files, ("step", "evaluate", "finish", "finish_evaluate", "minimize"), passes
-    )
+    taken = ("step", "evaluate", "finish", "finish_evaluate", "minimize", AUGMENT)
+    drafting, merged = _drafted(train, graphs, files, taken, passes)
     measuring = Measuring(train.step)
-    functions = [build(train, drafting, merged), step_function(train, measuring, drafting, merged)]
+    functions = [build(train, drafting, merged)]
+    functions += [augment_function(train, augment, drafting, merged)] if augment is not None else []
+    functions += [step_function(train, measuring, drafting, merged)]
     functions += [finish_function("finish", measuring, files)] if measuring.finishes else []
     if train.evaluate is not None:
         measuring = Measuring(train.evaluate)

@@ -28,6 +28,8 @@ from dlc.compiler.torch.rolling import rolled
 from dlc.compiler.torch.updates import UNFLATTEN
 from dlc.compiler.types import Scalar
 
+AUGMENT = "augment"  # the function's name in the emitted file
+
 
 def build(train: TrainSpec, drafting: Drafting, merged: Merger) -> Merged:
     """`build`, which gives the instances by name."""
@@ -48,7 +50,26 @@ def step_function(train: TrainSpec, measuring: Measuring, drafting: Drafting, me
     options = any(effect.over or effect.using for effect in minimized)
     given = [f"minimize: Callable[{'...' if options else '[Tensor]'}, None]"]
     made = _measured(train, train.step, measuring, drafting, merged, given)
+    if train.data.augment is not None:
+        made = replace(made, body=[_augmenting(train, train.data.augment), *made.body])
     return replace(made, name="step", doc=train.doc)
+
+
+def _augmenting(train: TrainSpec, augment: Graph) -> str:
+    """The statement that binds the fields of a training batch anew; what is measured stays as it is."""
+    bound = ", ".join(map(identifier, augment.output_names))
+    given = ", ".join(map(identifier, augment.inputs))
+    return f"if {identifier(next(iter(train.instances)))}.training:\n    {bound} = {AUGMENT}({given})"
+
+
+def augment_function(train: TrainSpec, augment: Graph, drafting: Drafting, merged: Merger) -> Merged:
+    """`augment`, from the fields of a batch to those that are bound anew."""
+    graph = run(drafting.passes, augment)
+    made = _Function(replace(train, instances={}), graph, drafting, Differentiation(graph))
+    for place, node in enumerate(graph.nodes):
+        made.body.run(place, node)
+    returns = made.body.give()
+    return replace(made.merged(merged, []), name=AUGMENT, returns=returns)
 
 
 def evaluate_function(
