@@ -132,7 +132,7 @@ def test_a_line_with_a_mistake_is_the_only_one_told_of(path: Path) -> None:
     """Each line in turn gets a stray character at its end."""
     lines = path.read_text().splitlines()
     for number, line in enumerate(lines):
-        if line.strip() and not line.startswith("#"):
+        if line.strip() and "#" not in line:
             text = "\n".join([*lines[:number], line + " $", *lines[number + 1 :]])
             told = read(text)[1]
             assert [mistake.split()[0] for mistake in told] == ["DL1007"], (number + 1, told)
