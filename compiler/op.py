@@ -18,7 +18,7 @@ from dlc.compiler.checked import Checked
 from dlc.compiler.dim import Dim
 from dlc.compiler.flow.reading import Flow, everything
 from dlc.compiler.init import Init
-from dlc.compiler.kept import Cast, Kept, Sharing, Tape
+from dlc.compiler.kept import Casting, Kept, Tape
 from dlc.compiler.types import DType, Operand, Tensor
 from dlc.compiler.validation import Before, Bounds, Described
 
@@ -173,8 +173,9 @@ class Op(Checked):
     hidden: ClassVar[bool] = False  # written as an operator or an index, not called by name
     stateful: ClassVar[bool] = False  # behaves otherwise in training than in evaluation
     random: ClassVar[bool] = False
-    sharing: ClassVar[Sharing] = Sharing.NEVER
-    casting: ClassVar[Cast] = Cast.WIDEST
+    view: ClassVar[bool] = False  # its results lie in the memory of the first input, as far as strides can say how
+    kept: ClassVar[Kept | None] = None  # what every call keeps for gradients, where it is always the same
+    casting: ClassVar[Casting] = Casting.WIDEST
     differentiable: ClassVar[bool] = True  # by its float inputs, where its result is one of floats
     passes: ClassVar[bool] = False  # hands the gradient of its result on as it is, to inputs of the same shape
 
@@ -252,7 +253,11 @@ class Op(Checked):
 
         An operation that does not say keeps all that it reads and gives.
         """
-        return Kept(tuple(range(len(inputs))), tuple(range(len(to))))
+        return self.kept or Kept(tuple(range(len(inputs))), tuple(range(len(to))))
+
+    def shares(self, *inputs: Any, **_: Any) -> bool:
+        """Whether the results may lie in the memory of the first input."""
+        return self.view
 
     def flow(self, to: tuple[Tensor, ...], *inputs: Any, **_: Any) -> Flow | tuple[Flow, ...]:
         """How results of the types `to` depend on inputs of these types, the same for all of them or one for each.

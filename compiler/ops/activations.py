@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dlc.compiler.kept import RESULT, Kept, Tape
 from dlc.compiler.op import Example, Float, PositiveFloat
 from dlc.compiler.ops.elementwise import Unary
+from dlc.compiler.types import Tensor
 
 if TYPE_CHECKING:
     from dlc.compiler.onnx.context import OnnxContext, OnnxValue
@@ -18,6 +20,7 @@ class Relu(Unary):
     examples = (Example("N T", gives="N T"),)
     torch_name = "F.relu"
     onnx_name = "Relu"
+    kept = RESULT
 
 
 class LeakyRelu(Unary):
@@ -91,6 +94,7 @@ class Sigmoid(Unary):
     examples = (Example("N T", gives="N T"),)
     torch_name = "torch.sigmoid"
     onnx_name = "Sigmoid"
+    kept = RESULT
 
 
 class HardSigmoid(Unary):
@@ -117,6 +121,7 @@ class Tanh(Unary):
     examples = (Example("N T", gives="N T"),)
     torch_name = "torch.tanh"
     onnx_name = "Tanh"
+    kept = RESULT
 
 
 class Softplus(Unary):
@@ -133,3 +138,6 @@ class Softsign(Unary):
     examples = (Example("N T", gives="N T"),)
     torch_name = "F.softsign"
     onnx_name = "Softsign"
+
+    def keeps(self, tape: Tape, to: tuple[Tensor, ...], x: Tensor) -> Kept:
+        return Kept((0,), made=to)

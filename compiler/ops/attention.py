@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.dim import Dim
 from dlc.compiler.flow.reading import Flow, Gate, Group, Name, Near, Read
+from dlc.compiler.kept import Casting, Kept, Tape
 from dlc.compiler.onnx.opset import SINCE
 from dlc.compiler.op import Example, Op, Positive, PositiveFloat, Probability
 from dlc.compiler.ops.attending import Standard
@@ -53,6 +55,7 @@ class Attention(Op):
         Example("N 2 T 4", "N 2 T 4", "N 2 T 4", "bool T T", window=2, gives="N 2 T 4"),
         Example("N T 4", "N T 4", "N T 4", causal=True, dropout=0.1, gives="N T 4"),
     )
+    casting = Casting.LOWER
 
     def __init__(self, **values: Any) -> None:
         super().__init__(**values)
@@ -138,6 +141,19 @@ class Attention(Op):
             raise ShapeError(
                 "mask", "the mask does not fit the scores", label=f"{mask}, and the scores are {scores}", against="q"
             )
+
+    def keeps(self, tape: Tape, to: tuple[Tensor, ...], q: Tensor, k: Tensor, v: Tensor, *masks: Tensor | None) -> Kept:
+        """With PyTorch's kernels that never hold the scores, where it has them, or else with the scores.
+
+        What its kernels on processors cannot do: drop, and learn masks. None takes other than four axes.
+        """
+        scores = q.reshaped((*q.shape[:-1], k.shape[-2]))
+        window = (scores,) if self.window is not None else ()
+        if q.rank == 4 and not any(tape.needs[3:]) and (tape.accelerator or not self.dropout):
+            rows = Tensor(DType.FLOAT, q.shape[:-1])
+            return Kept(tuple(range(3 + len(masks))), (0,), made=(rows, *window), laid=(0, 2, 1, 3))
+        held = [scores] * (3 if self.dropout else 1)
+        return Kept((2,), made=(q, k, *held), scratch=(scores,))
 
     def macs(self, q: Tensor, k: Tensor, v: Tensor, *_: Any) -> Dim:
         return product(q.shape[:-1]) * k.shape[-2] * (q.shape[-1] + v.shape[-1])
@@ -264,6 +280,7 @@ class HeadAttention(Op):
         Example("N T 8", "N S 8", "N S 6", heads=2, shared=2, gives="N T 6"),
         Example("N T 8", "N T 4", "N T 4", heads=4, shared=2, causal=True, scale=0.3, gives="N T 8"),
     )
+    casting = Casting.LOWER
 
     @staticmethod
     def writes(op: Attention, result: Tensor) -> bool:
@@ -279,6 +296,9 @@ class HeadAttention(Op):
         keys: Read = Near(1, None, 0) if self.causal else ("key",)
         reads = (((0,), (1,), ("query",)), ((0,), keys, ("width",)), ((0,), keys, ("value",)))
         return Flow(reads, ((0,), (1,), (2,)), {**dict(enumerate(to[0].shape)), **widths})
+
+    def keeps(self, tape: Tape, to: tuple[Tensor, ...], q: Tensor, k: Tensor, v: Tensor) -> Kept:
+        return replace(self._attention.keeps(tape, to, *self._apart(q, k, v)), laid=None)
 
     def macs(self, q: Tensor, k: Tensor, v: Tensor) -> Dim:
         return self._attention.macs(*self._apart(q, k, v))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from dlc.compiler.dim import Dim
 from dlc.compiler.flow.reading import Flow, batched
 from dlc.compiler.init import FanUniform
+from dlc.compiler.kept import Kept, Tape
 from dlc.compiler.op import Example, Op, Size, Weight
 from dlc.compiler.ops.recurrent import require_both, require_start
 from dlc.compiler.torch.context import Code, TorchContext
@@ -21,6 +22,7 @@ class Cell(Op, abstract=True):
 
     width: Size
     gates: ClassVar[int]
+    kept_gates: ClassVar[int] = 5  # numbers kept for gradients for each of the state, besides the result
     module: ClassVar[str]
 
     def infer(self, x: Tensor, state: Tensor | None = None) -> Any:
@@ -47,6 +49,10 @@ class Cell(Op, abstract=True):
     def torch_module(self, t: TorchContext, *_: Any) -> Code:
         return t.call(self.module, t.inputs[0].shape[1], self.width)
 
+    def keeps(self, tape: Tape, to: tuple[Tensor, ...], x: Tensor, *states: Tensor | None) -> Kept:
+        made = x.reshaped((x.shape[0], self.width * self.kept_gates))
+        return Kept(tuple(range(1 + len(states))), (0,), made=(made,) if self.kept_gates else ())
+
     def macs(self, x: Tensor, *_: Any) -> Dim:
         return x.shape[0] * sum((product(weight.shape) for weight in list(self.weights(x).values())[:2]), Dim.of(0))
 
@@ -71,6 +77,7 @@ class RnnCell(Cell):
 
     activation: Literal["tanh", "relu"] = "tanh"
     gates = 1
+    kept_gates = 0
     module = "nn.RNNCell"
     examples = (
         Example("N 3", "N 4", width=4, gives="N 4"),

@@ -8,6 +8,7 @@ from dlc.compiler.dim import Dim
 from dlc.compiler.flow import known
 from dlc.compiler.flow.known import Known
 from dlc.compiler.flow.reading import Flow, Gate, pointwise
+from dlc.compiler.kept import INPUT, NOTHING, Kept
 from dlc.compiler.op import Example, Op
 from dlc.compiler.torch.context import Code, TorchContext
 from dlc.compiler.types import (
@@ -32,6 +33,7 @@ class Extreme(Op, abstract=True):
     function: ClassVar[str]
     onnx_name: ClassVar[str]
     bound: ClassVar[str]  # which bound of clamp a static number is
+    kept = Kept((0, 1))
 
     def infer(self, x: Operand, y: Operand) -> Tensor:
         dtype = promote(x, y)
@@ -91,6 +93,7 @@ class Clamp(Op):
         Example("N T", 0, "T", gives="N T"),
         Example("int N", -1, 2, gives="int N"),
     )
+    kept = INPUT
 
     def infer(self, x: Tensor, low: Operand | None = None, high: Operand | None = None) -> Tensor:
         require_number("x", x)
@@ -150,6 +153,7 @@ class Where(Op):
         Example("bool N", "int N", -1, gives="int N"),
         Example("bool N", "int N", "N", gives="N"),
     )
+    kept = INPUT
 
     def infer(self, condition: Tensor, a: Operand, b: Operand) -> Tensor:
         require_bool("condition", condition)
@@ -207,6 +211,8 @@ class Cast(Op):
         Example("N", type="bool", gives="bool N"),
         Example("N", type="float64", gives="float64 N"),
     )
+    kept = NOTHING
+    passes = True
 
     def infer(self, x: Tensor) -> Tensor:
         dtype = DType(self.type)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.dim import Dim
 from dlc.compiler.flow.reading import WHOLE, Flow, Read, flow
+from dlc.compiler.kept import Casting, Kept, Tape
 from dlc.compiler.op import Example, Int, Op, Probability
 from dlc.compiler.ops.linear import as_long
 from dlc.compiler.ops.losses import Reduction, reduce, reduced, require_classes, unless_mean
@@ -55,6 +56,7 @@ class CrossEntropy(Op):
         Example("N V H W", "N V H W", axis=1, reduction="none", gives="N H W", positive=True),
         Example("V", "int < V", reduction="sum", gives=""),
     )
+    casting = Casting.FULL
 
     def infer(self, logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         require_float("logits", logits)
@@ -97,6 +99,9 @@ class CrossEntropy(Op):
             raise TypeMismatch("target", f"target is {target.dtype.value}, and logits are {logits.dtype.value}")
         if self.ignore is not None:
             raise ShapeError("ignore", "the target is made of probabilities, so there is no class to ignore")
+
+    def keeps(self, tape: Tape, to: tuple[Tensor, ...], logits: Tensor, *others: Tensor | None) -> Kept:
+        return Kept((1, 2)[: len(others)], made=(logits,), undone=(logits,))
 
     def torch(self, t: TorchContext, logits: Code, target: Code, weight: Code | None = None) -> Code:
         type, goal = t.inputs[:2]
@@ -149,6 +154,8 @@ class Nll(Op):
         Example("N T V", "int N T < V", "V", ignore=1, gives="", positive=True, smooth=False),
         Example("N V H W", "int32 N H W < V", reduction="none", gives="N H W"),
     )
+    casting = Casting.FULL
+    kept = Kept((0, 1))
 
     def infer(self, logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
         require_float("logits", logits)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dlc.compiler.dim import Dim
 from dlc.compiler.flow.reading import Flow, Gate, Name
+from dlc.compiler.kept import Casting, Kept, Tape
 from dlc.compiler.op import Example, Op
 from dlc.compiler.ops.linalg import same_type
 from dlc.compiler.types import DType, ShapeError, Tensor, TypeMismatch, axes, product, unify
@@ -32,6 +33,7 @@ class Einsum(Op):
         Example("N N", pattern="i i -> i", gives="N"),
         Example("N D", "D T", "T", pattern="n width, width time, time -> n", gives="N"),
     )
+    casting = Casting.LOWER
 
     def terms(self) -> tuple[list[list[str]], list[str]]:
         """The names of each tensor's axes, and of the result's. Raises ShapeError."""
@@ -106,6 +108,9 @@ class Einsum(Op):
                 letters[name] = next(letter for letter in free if letter not in letters.values())
         left = ",".join("".join(letters[name] for name in term) for term in terms)
         return f"{left}->{''.join(letters[name] for name in result)}"
+
+    def keeps(self, tape: Tape, to: tuple[Tensor, ...], *xs: Tensor) -> Kept:
+        return Kept(tuple(range(len(xs))))
 
     def torch(self, t: TorchContext, *xs: Code) -> Code:
         return t.call("torch.einsum", self.equation(), *xs)

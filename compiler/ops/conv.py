@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from dlc.compiler.dim import Dim
 from dlc.compiler.flow.reading import WHOLE, Flow, Near, Read, along, padded
 from dlc.compiler.init import FanUniform, Init
+from dlc.compiler.kept import Casting, Kept, Tape
 from dlc.compiler.op import Example, Extents, Margins, Op, Positive, Size, Weight
 from dlc.compiler.ops.linear import without_bias
 from dlc.compiler.ops.windows import per_axis, require_image, short, slide
@@ -47,6 +48,7 @@ class Conv(Op):
         Example("N 2 T", out=5, kernel=3, pad="causal", dilation=2, gives="N 5 T"),
         Example("N 2 4 H W", out=3, kernel=(1, 3, 3), stride=(1, 2, 2), gives="N 3 4 (H-1)//2+1 (W-1)//2+1"),
     )
+    casting = Casting.LOWER
 
     def infer(self, x: Tensor) -> Tensor:
         require_weight_type("x", x)
@@ -67,6 +69,13 @@ class Conv(Op):
             near = Near(place + 2, -before, spread * (kernel[place] - 1) - before, by=stride[place])
             how[place + 2] = padded(near, before, behind, self.pad_mode)
         return along(x, to[0], how, fixed=(1,))
+
+    def keeps(self, tape: Tape, to: tuple[Tensor, ...], x: Tensor) -> Kept:
+        pads = self._pads(x)
+        if (self.pad == "causal" or self.pad_mode != "zeros") and any(map(any, pads)):
+            around = [size + sum(pad) for size, pad in zip(x.shape[2:], pads, strict=True)]
+            return Kept(() if self.pad_mode == "zeros" else (0,), made=(x.reshaped((*x.shape[:2], *around)),))
+        return Kept((0,), dense=True)
 
     def weights(self, x: Tensor) -> dict[str, Weight]:
         kernel = per_axis("kernel", self.kernel, x)
@@ -169,6 +178,8 @@ class ConvTranspose(Op):
         Example("N 3 T", out=2, kernel=3, dilation=2, bias=False, gives="N 2 T+4"),
         Example("N 2 3 H W", out=1, kernel=(1, 2, 2), stride=(1, 2, 2), gives="N 1 3 2*H 2*W"),
     )
+    casting = Casting.LOWER
+    kept = Kept((0,), dense=True)
 
     def infer(self, x: Tensor) -> Tensor:
         require_weight_type("x", x)

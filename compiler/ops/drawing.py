@@ -45,6 +45,7 @@ class Drawing(Op, abstract=True):
 
     random: ClassVar[bool] = True
     noun = "drawn"
+    differentiable = False
 
     def noise(self, *inputs: Any, **_: Any) -> Noise:
         """What is drawn for inputs of these types."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from dlc.compiler.flow import known
 from dlc.compiler.flow.known import Known
 from dlc.compiler.flow.reading import Flow, pointwise
+from dlc.compiler.kept import INPUT, NOTHING, RESULT, Kept, Tape
 from dlc.compiler.op import Example, Op
 from dlc.compiler.torch.context import Code, TorchContext
 from dlc.compiler.types import Tensor, require_float, require_number
@@ -20,6 +21,7 @@ class Unary(Op, abstract=True):
 
     torch_name: ClassVar[str]
     onnx_name: ClassVar[str]
+    kept = INPUT
 
     def infer(self, x: Tensor) -> Tensor:
         require_float("x", x)
@@ -49,6 +51,7 @@ class Exp(Unary):
     examples = (Example("N T", gives="N T"),)
     torch_name = "torch.exp"
     onnx_name = "Exp"
+    kept = RESULT
 
     def known(self, to: Tensor, x: Known) -> Known:
         return Known(None, known.through(known.exponential, x))
@@ -80,6 +83,7 @@ class Expm1(Unary):
 
     examples = (Example("N T", gives="N T"),)
     torch_name = "torch.expm1"
+    kept = RESULT
 
     def onnx(self, g: OnnxContext, x: OnnxValue) -> OnnxValue:
         return g.op("Sub", g.op("Exp", x), g.constant(1.0, self.infer(g.inputs[0]).dtype))
@@ -91,6 +95,7 @@ class Sqrt(Unary):
     examples = (Example("N T", gives="N T", positive=True),)
     torch_name = "torch.sqrt"
     onnx_name = "Sqrt"
+    kept = RESULT
 
 
 class Rsqrt(Unary):
@@ -98,6 +103,7 @@ class Rsqrt(Unary):
 
     examples = (Example("N T", gives="N T", positive=True),)
     torch_name = "torch.rsqrt"
+    kept = RESULT
 
     def onnx(self, g: OnnxContext, x: OnnxValue) -> OnnxValue:
         return g.op("Reciprocal", g.op("Sqrt", x))
@@ -117,6 +123,7 @@ class Sign(NumberUnary):
     examples = (Example("N T", gives="N T"), Example("int N", gives="int N"))
     torch_name = "torch.sign"
     onnx_name = "Sign"
+    kept = NOTHING
 
 
 class Sin(Unary):
@@ -149,6 +156,7 @@ class Floor(Unary):
     examples = (Example("N T", gives="N T"),)
     torch_name = "torch.floor"
     onnx_name = "Floor"
+    kept = NOTHING
 
 
 class Ceil(Unary):
@@ -157,6 +165,7 @@ class Ceil(Unary):
     examples = (Example("N T", gives="N T"),)
     torch_name = "torch.ceil"
     onnx_name = "Ceil"
+    kept = NOTHING
 
 
 class Round(Unary):
@@ -165,6 +174,7 @@ class Round(Unary):
     examples = (Example("N T", gives="N T"),)
     torch_name = "torch.round"
     onnx_name = "Round"
+    kept = NOTHING
 
 
 class Square(NumberUnary):
@@ -182,6 +192,9 @@ class Reciprocal(Unary):
 
     examples = (Example("N T", gives="N T", positive=True),)
     onnx_name = "Reciprocal"
+
+    def keeps(self, tape: Tape, to: tuple[Tensor, ...], x: Tensor) -> Kept:
+        return Kept(made=to)
 
     def torch(self, t: TorchContext, x: Code) -> Code:
         return t.binary("/", "1", x)

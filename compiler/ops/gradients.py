@@ -17,6 +17,8 @@ class Stop(Op):
     """x itself, through which no gradient flows: to what is minimised it is a constant."""
 
     examples = (Example("N 8", gives="N 8", smooth=False), Example("int N < V", gives="int N < V"))
+    differentiable = False
+    view = True
 
     def infer(self, x: Tensor) -> Tensor:
         return x

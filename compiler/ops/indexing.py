@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dlc.compiler.dim import Dim
 from dlc.compiler.flow.reading import WHOLE, Flow, Near, Read, aligned, flow, permuted
+from dlc.compiler.kept import NOTHING, Kept, Tape
 from dlc.compiler.op import Example, Ints, Op
 from dlc.compiler.torch.context import Code
 from dlc.compiler.types import DType, ShapeError, Tensor, TypeMismatch, axes, broadcast, require_rank
@@ -156,6 +157,12 @@ class Index(Op):
             else:
                 yield place, item, axis
                 axis += not isinstance(item, NewAxis)
+
+    def keeps(self, tape: Tape, to: tuple[Tensor, ...], x: Tensor, *indices: Tensor) -> Kept:
+        return Kept(tuple(range(1, 1 + len(indices))))
+
+    def shares(self, x: Tensor, *indices: Tensor) -> bool:
+        return not indices
 
     def torch(self, t: TorchContext, x: Code, *indices: Code) -> Code:
         pending = [
@@ -334,6 +341,8 @@ class SwapLast(Op):
 
     hidden = True
     examples = (Example("N T", gives="T N"), Example("N T 8", gives="N 8 T"))
+    kept = NOTHING
+    view = True
 
     def infer(self, x: Tensor) -> Tensor:
         require_rank("x", x, 2, 99)

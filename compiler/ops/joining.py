@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dlc.compiler.dim import Dim
 from dlc.compiler.flow.reading import Flow, Near, Read, along, flow, padded, taken
+from dlc.compiler.kept import INPUT, NOTHING, Kept, Tape
 from dlc.compiler.op import Example, Int, NonNegative, Op, Positive, Sizes
 from dlc.compiler.types import DType, ShapeError, Tensor, TypeMismatch, axes, require_filled, resolve_axis, unify
 
@@ -54,6 +55,7 @@ class Concat(Op):
         Example("int N < 5", "int T < 7", axis=0, gives="int N+T < 7"),
         Example("N T", "N T", axis=-1, gives="N 2*T"),
     )
+    kept = NOTHING
 
     def infer(self, *xs: Tensor) -> Tensor:
         if not xs:
@@ -89,6 +91,7 @@ class Stack(Op):
         Example("N T", "N T", axis=-1, gives="N T 2"),
         Example("", "", gives="2"),
     )
+    kept = NOTHING
 
     def infer(self, *xs: Tensor) -> Tensor:
         if not xs:
@@ -122,6 +125,8 @@ class Split(Op):
         Example("int 3*N < V", parts=["N", "2*N"], axis=0, gives=("int N < V", "int 2*N < V")),
         Example("N", parts=1, axis=0, gives="N"),
     )
+    kept = NOTHING
+    view = True
 
     def sizes(self, x: Tensor) -> tuple[Dim, ...]:
         whole = x.shape[resolve_axis(self.axis, x.rank)]
@@ -176,6 +181,8 @@ class Unbind(Op):
         Example("int N 2 T < V", axis=1, gives=("int N T < V", "int N T < V")),
         Example("1 N", gives=("N",)),
     )
+    kept = NOTHING
+    view = True
 
     def infer(self, x: Tensor) -> tuple[Tensor, ...]:
         axis = resolve_axis(self.axis, x.rank)
@@ -252,6 +259,9 @@ class Pad(Op):
         """How many of the last axes PyTorch pads together by copies; fewer for a tensor of two or three axes."""
         axis = self.axis if self.axis < 0 else self.axis - rank
         return {2: 1, 3: min(2, -axis), 4: 2, 5: 3}[rank]
+
+    def keeps(self, tape: Tape, to: tuple[Tensor, ...], x: Tensor) -> Kept:
+        return NOTHING if self.mode == "zeros" else INPUT
 
     def torch(self, t: TorchContext, x: Code) -> Code:
         rank = t.inputs[0].rank

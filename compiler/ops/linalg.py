@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from dlc.compiler.dim import Dim
 from dlc.compiler.flow.known import Known, square
 from dlc.compiler.flow.reading import WHOLE, Flow, Gate, Group, Near, Read, flow, leading
+from dlc.compiler.kept import NOTHING, Casting, Kept, Tape, factors
 from dlc.compiler.op import Example, Op
 from dlc.compiler.types import (
     DType,
@@ -55,6 +56,7 @@ class Matmul(Op):
         Example("D", "N D T", gives="N T"),
         Example("int N D", "int D T", gives="int N T"),
     )
+    casting = Casting.LOWER
 
     def infer(self, left: Tensor, right: Tensor) -> Tensor:
         dtype = same_type(("left", "right"), (left, right))
@@ -85,6 +87,9 @@ class Matmul(Op):
         second += [inner, (result.rank - 1,)] if columns else [inner]
         return flow(result, first, second, inner={"inner": left.shape[-1]}, gates=(Gate(0, 1, 0), Gate(1, 0, 0)))
 
+    def keeps(self, tape: Tape, to: tuple[Tensor, ...], *sides: Tensor) -> Kept:
+        return Kept(factors(*tape.needs))
+
     def torch(self, t: TorchContext, left: Code, right: Code) -> Code:
         return t.binary("@", left, right)
 
@@ -114,6 +119,9 @@ class Dot(Op):
         gates = (Gate(0, 1, 0), Gate(1, 0, 0))
         return flow(to[0], [("inner",)], [("inner",)], inner={"inner": x.shape[0]}, gates=gates)
 
+    def keeps(self, tape: Tape, to: tuple[Tensor, ...], *sides: Tensor) -> Kept:
+        return Kept(factors(*tape.needs))
+
     def torch(self, t: TorchContext, x: Code, y: Code) -> Code:
         return t.call("torch.dot", x, y)
 
@@ -138,6 +146,9 @@ class Outer(Op):
     def flow(self, to: tuple[Tensor, ...], x: Tensor, y: Tensor) -> Flow:
         return flow(to[0], [(0,)], [(1,)], gates=(Gate(0, 1, 0), Gate(1, 0, 0)))
 
+    def keeps(self, tape: Tape, to: tuple[Tensor, ...], *sides: Tensor) -> Kept:
+        return Kept(factors(*tape.needs))
+
     def torch(self, t: TorchContext, x: Code, y: Code) -> Code:
         return t.call("torch.outer", x, y)
 
@@ -152,6 +163,7 @@ class Trace(Op):
     """The sum of the diagonal of the last two axes."""
 
     examples = (Example("N N", gives=""), Example("N T 3", gives="N"), Example("int 3 4", gives="int"))
+    kept = NOTHING
 
     def infer(self, x: Tensor) -> Tensor:
         require_number("x", x)
@@ -180,6 +192,7 @@ class Diag(Op):
     """Of a vector, the matrix with it on the diagonal and zeros elsewhere; of a matrix, its diagonal."""
 
     examples = (Example("N", gives="N N"), Example("N N", gives="N"), Example("int 3 N", gives="int min(3,N)"))
+    kept = NOTHING
 
     def infer(self, x: Tensor) -> Tensor:
         require_rank("x", x, 1, 2)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from dlc.compiler.dim import Dim
 from dlc.compiler.flow.reading import WHOLE, Flow, Read, along, flow, pointwise
 from dlc.compiler.init import Constant, FanUniform, Init, Normal, PaddedNormal
+from dlc.compiler.kept import INPUT, Casting, Kept
 from dlc.compiler.op import Example, NonNegative, Op, Size, Weight
 from dlc.compiler.torch.context import Code, TorchContext
 from dlc.compiler.types import (
@@ -38,6 +39,8 @@ class Linear(Op):
         Example("N 8", out=3, bias=False, gives="N 3"),
         Example("8", out=3, gives="3"),
     )
+    kept = Kept((0,), dense=True)
+    casting = Casting.LOWER
 
     def infer(self, x: Tensor) -> Tensor:
         require_weight_type("x", x)
@@ -83,6 +86,8 @@ class Bilinear(Op):
         Example("N 4", "N 3", out=2, gives="N 2"),
         Example("N T 4", "N T 3", out=2, bias=False, gives="N T 2"),
     )
+    casting = Casting.LOWER
+    kept = Kept((0, 1))
 
     def infer(self, x: Tensor, y: Tensor) -> Tensor:
         for name, operand in (("x", x), ("y", y)):
@@ -136,6 +141,7 @@ class Embedding(Op):
         Example("int32 N < 5", count=7, width=8, gives="N 8"),
         Example("uint8 N < 5", count=7, width=8, gives="N 8"),
     )
+    kept = INPUT
 
     def infer(self, index: Tensor) -> Tensor:
         require_int("index", index)
@@ -182,6 +188,7 @@ class Prelu(Op):
 
     channels: bool = False
     examples = (Example("N T", gives="N T"), Example("N 4 H W", channels=True, gives="N 4 H W"))
+    kept = INPUT
 
     def infer(self, x: Tensor) -> Tensor:
         require_weight_type("x", x)

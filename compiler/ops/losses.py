@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from dlc.compiler.flow.reading import Flow, pointwise
+from dlc.compiler.kept import Casting, Kept
 from dlc.compiler.op import Example, Float, Op, PositiveFloat
 from dlc.compiler.torch.context import Code, TorchContext
 from dlc.compiler.types import (
@@ -30,6 +31,8 @@ class ElementLoss(Op, abstract=True):
     noun = "loss"
     reduction: Reduction = "mean"
     torch_name: ClassVar[str]
+    kept = Kept((0, 1))
+    casting = Casting.FULL
 
     def flow(self, to: tuple[Tensor, ...], prediction: Tensor, target: Tensor) -> Flow | tuple[Flow, ...]:
         if self.reduction != "none":

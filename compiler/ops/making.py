@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from dlc.compiler.dim import Dim
 from dlc.compiler.flow.known import Known, Line, compared, constant, square
 from dlc.compiler.flow.reading import Flow, flow, unread
+from dlc.compiler.kept import NOTHING
 from dlc.compiler.op import Example, Float, Int, Op, Size, Sizes
 from dlc.compiler.torch.context import Code, TorchContext
 from dlc.compiler.types import DType, ShapeError, Tensor, require_rank
@@ -80,6 +81,7 @@ class Fill(Op):
         Example("", shape=(4,), gives="4"),
         Example("int < 9", shape=(2, 2), gives="int 2 2 < 9"),
     )
+    kept = NOTHING
 
     def infer(self, value: Tensor | None = None) -> Tensor:
         require_sizes(self.shape)
@@ -243,6 +245,7 @@ class Like(Op, abstract=True):
     """A tensor of the type of another."""
 
     filling: ClassVar[int]
+    differentiable = False
 
     def infer(self, x: Tensor) -> Tensor:
         return x.cast(x.dtype)

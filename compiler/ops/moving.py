@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from dlc.compiler.dim import Dim
 from dlc.compiler.flow.known import Known, Line, kept
 from dlc.compiler.flow.reading import WHOLE, Flow, Near, along, pointwise
+from dlc.compiler.kept import NOTHING
 from dlc.compiler.op import Example, Int, Op, Positive
 from dlc.compiler.types import DType, ShapeError, Tensor, require_rank, resolve_axis
 
@@ -21,6 +22,7 @@ class Roll(Op):
     shift: Int
     axis: Int
     examples = (Example("N 5", shift=2, axis=1, gives="N 5"), Example("N T", shift=-1, axis=-1, gives="N T"))
+    kept = NOTHING
 
     def infer(self, x: Tensor) -> Tensor:
         resolve_axis(self.axis, x.rank)
@@ -46,6 +48,7 @@ class Flip(Op):
 
     axis: Int
     examples = (Example("N T", axis=1, gives="N T"), Example("int N < V", axis=0, gives="int N < V"))
+    kept = NOTHING
 
     def infer(self, x: Tensor) -> Tensor:
         resolve_axis(self.axis, x.rank)
@@ -68,6 +71,7 @@ class Triangle(Op, abstract=True):
 
     diagonal: Int = 0
     side: ClassVar[int]  # 1 where what is above goes, -1 where what is below
+    kept = NOTHING
 
     def infer(self, x: Tensor) -> Tensor:
         require_rank("x", x, 2, 99)
@@ -113,6 +117,8 @@ class Unfold(Op):
         Example("N T C", kernel=2, stride=2, axis=1, gives="N T//2 C 2"),
         Example("N 9", kernel=4, stride=3, gives="N 2 4"),
     )
+    kept = NOTHING
+    view = True
 
     def windows(self, x: Tensor) -> Dim:
         size = x.shape[resolve_axis(self.axis, x.rank)]

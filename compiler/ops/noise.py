@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from dlc.compiler.dim import Dim
 from dlc.compiler.flow.reading import Flow, pointwise
+from dlc.compiler.kept import Kept, Tape
 from dlc.compiler.op import Example, Op, Probability
 from dlc.compiler.ops.windows import require_image
 from dlc.compiler.torch.context import Code, TorchContext
-from dlc.compiler.types import Tensor, require_axes, require_float
+from dlc.compiler.types import DType, Tensor, require_axes, require_float
 
 if TYPE_CHECKING:
     from dlc.compiler.onnx.context import OnnxContext, OnnxValue
@@ -27,6 +28,13 @@ class Dropping(Op, abstract=True):
 
     def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
         return pointwise(to[0], x)
+
+    def keeps(self, tape: Tape, to: tuple[Tensor, ...], x: Tensor) -> Kept:
+        return Kept(made=(self._drawn(x).cast(DType.BOOL if tape.accelerator else x.dtype),))
+
+    def _drawn(self, x: Tensor) -> Tensor:
+        """What is dropped or kept as one."""
+        return x
 
     def onnx(self, g: OnnxContext, x: OnnxValue) -> OnnxValue:
         return x
@@ -53,6 +61,9 @@ class SpatialDropout(Dropping):
         require_image("x", x)
         return super().infer(x)
 
+    def _drawn(self, x: Tensor) -> Tensor:
+        return x.reshaped((*x.shape[:2], *[1] * (x.rank - 2)))
+
     def torch_module(self, t: TorchContext, *_: Any) -> Code:
         return t.call(f"nn.Dropout{t.inputs[0].rank - 2}d", self.p)
 
@@ -73,6 +84,9 @@ class DropPath(Dropping):
     def infer(self, x: Tensor) -> Tensor:
         require_axes("x", x, 1)
         return super().infer(x)
+
+    def _drawn(self, x: Tensor) -> Tensor:
+        return x.reshaped((x.shape[0], *[1] * (x.rank - 1)))
 
     def torch_module(self, t: TorchContext, *_: Any) -> Code:
         return t.call("nn.Dropout", self.p)

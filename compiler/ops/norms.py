@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from dlc.compiler.dim import Dim
 from dlc.compiler.flow.reading import Flow, mixed, pointwise
 from dlc.compiler.init import Ones, Zeros
+from dlc.compiler.kept import Casting, Kept, Tape
 from dlc.compiler.onnx.opset import SINCE
 from dlc.compiler.op import Example, Op, Positive, PositiveFloat, Probability, Weight
 from dlc.compiler.ops.conv import unlike
@@ -56,6 +57,9 @@ class BatchNorm(Op):
     def flow_in_training(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
         return mixed(x, to[0], [axis for axis in range(x.rank) if axis != 1], fixed=(1,))
 
+    def keeps(self, tape: Tape, to: tuple[Tensor, ...], x: Tensor) -> Kept:
+        return Kept((0,), made=(Tensor(DType.FLOAT, (Dim.of(2), x.shape[1])),), dense=True)
+
     def weights(self, x: Tensor) -> dict[str, Weight]:
         channels = (x.shape[1],)
         return (_affine(channels) if self.affine else {}) | {
@@ -89,6 +93,7 @@ class LayerNorm(Op):
         Example("N T 8", bias=False, gives="N T 8"),
         Example("N T D", affine=False, gives="N T D"),
     )
+    casting = Casting.FULL
 
     def infer(self, x: Tensor) -> Tensor:
         if self.affine:
@@ -103,6 +108,9 @@ class LayerNorm(Op):
     def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
         last = range(x.rank - self.axes, x.rank)
         return mixed(x, to[0], last, fixed=last if self.affine else ())
+
+    def keeps(self, tape: Tape, to: tuple[Tensor, ...], x: Tensor) -> Kept:
+        return Kept((0,), made=(Tensor(DType.FLOAT, (Dim.of(2), *x.shape[: x.rank - self.axes])),), dense=True)
 
     def weights(self, x: Tensor) -> dict[str, Weight]:
         if not self.affine:
@@ -139,6 +147,7 @@ class RmsNorm(Op):
 
     eps: PositiveFloat = 1e-6
     examples = (Example("N T 8", gives="N T 8"), Example("N 8", eps=1e-3, gives="N 8"))
+    casting = Casting.FULL
 
     def infer(self, x: Tensor) -> Tensor:
         require_weight_type("x", x)
@@ -147,6 +156,9 @@ class RmsNorm(Op):
 
     def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
         return mixed(x, to[0], [x.rank - 1], fixed=(x.rank - 1,))
+
+    def keeps(self, tape: Tape, to: tuple[Tensor, ...], x: Tensor) -> Kept:
+        return Kept((0,), made=(Tensor(DType.FLOAT, x.shape[:-1]),), dense=True)
 
     def weights(self, x: Tensor) -> dict[str, Weight]:
         return {"weight": Weight(x.shape[-1:], Ones())}
@@ -174,6 +186,7 @@ class GroupNorm(Op):
         Example("N 6 T", groups=2, eps=1e-3, gives="N 6 T"),
         Example("N 6", groups=2, affine=False, gives="N 6"),
     )
+    casting = Casting.FULL
 
     def infer(self, x: Tensor) -> Tensor:
         require_weight_type("x", x)
@@ -189,6 +202,9 @@ class GroupNorm(Op):
 
     def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
         return mixed(x, to[0], range(1, x.rank), fixed=(1,))
+
+    def keeps(self, tape: Tape, to: tuple[Tensor, ...], x: Tensor) -> Kept:
+        return Kept((0,), made=(Tensor(DType.FLOAT, (Dim.of(2), x.shape[0], Dim.of(self.groups))),), dense=True)
 
     def weights(self, x: Tensor) -> dict[str, Weight]:
         return _affine((x.shape[1],)) if self.affine else {}
@@ -238,6 +254,9 @@ class InstanceNorm(Op):
 
     def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
         return mixed(x, to[0], range(2, x.rank), fixed=(1,) if self.affine else ())
+
+    def keeps(self, tape: Tape, to: tuple[Tensor, ...], x: Tensor) -> Kept:
+        return Kept((0,), made=(Tensor(DType.FLOAT, (Dim.of(2), *x.shape[:2])),), dense=True)
 
     def weights(self, x: Tensor) -> dict[str, Weight]:
         return _affine((x.shape[1],)) if self.affine else {}

@@ -8,6 +8,7 @@ from dlc.compiler.dim import Dim
 from dlc.compiler.flow import known
 from dlc.compiler.flow.known import Known
 from dlc.compiler.flow.reading import Flow, pointwise
+from dlc.compiler.kept import NOTHING, Kept, Tape, factors
 from dlc.compiler.op import Example, Op
 from dlc.compiler.types import (
     DType,
@@ -69,6 +70,8 @@ class Add(Binary):
     )
     operator = "+"
     onnx_name = "Add"
+    kept = NOTHING
+    passes = True
 
     def known(self, to: Tensor, left: Known, right: Known) -> Known:
         line = left.line.plus(right.line) if left.line and right.line else None
@@ -85,6 +88,8 @@ class Subtract(Binary):
     )
     operator = "-"
     onnx_name = "Sub"
+    kept = NOTHING
+    passes = True
 
     def known(self, to: Tensor, left: Known, right: Known) -> Known:
         line = left.line.plus(right.line, -1) if left.line and right.line else None
@@ -104,6 +109,9 @@ class Multiply(Binary):
 
     def known(self, to: Tensor, left: Known, right: Known) -> Known:
         return Known(known.scaled(left, right) or known.scaled(right, left), known.through(known.times, left, right))
+
+    def keeps(self, tape: Tape, to: tuple[Tensor, ...], *sides: Operand) -> Kept:
+        return Kept(factors(*tape.needs))
 
 
 class Divide(Binary):
@@ -125,6 +133,9 @@ class Divide(Binary):
     def known(self, to: Tensor, left: Known, right: Known) -> Known:
         return Known(None, known.through(known.over, left, right))
 
+    def keeps(self, tape: Tape, to: tuple[Tensor, ...], *sides: Operand) -> Kept:
+        return Kept((0, 1) if tape.needs[1] else (1,))
+
 
 class FloorDivide(Binary):
     """The greatest whole number that is not above left / right."""
@@ -136,6 +147,7 @@ class FloorDivide(Binary):
         Example("N T", 0.5, gives="N T"),
     )
     operator = "//"
+    kept = NOTHING
 
     def torch(self, t: TorchContext, left: Code, right: Code) -> Code:
         if t.outputs[0].dtype.is_float:  # of which PyTorch's // has no derivative
@@ -165,6 +177,9 @@ class Remainder(Binary):
             return Tensor(result.dtype, result.shape, _whole(right))
         return result
 
+    def keeps(self, tape: Tape, to: tuple[Tensor, ...], *sides: Operand) -> Kept:
+        return Kept((0, 1) if tape.needs[1] else ())
+
     def apply(self, g: OnnxContext, left: OnnxValue, right: OnnxValue, dtype: DType) -> OnnxValue:
         if dtype.is_float:
             return g.op("Sub", left, g.op("Mul", right, g.op("Floor", g.op("Div", left, right))))
@@ -190,12 +205,16 @@ class Power(Binary):
             raise ShapeError("right", f"an int has no power {right}", help='cast the base first: cast(x, "float")')
         return result
 
+    def keeps(self, tape: Tape, to: tuple[Tensor, ...], *sides: Operand) -> Kept:
+        return Kept((0, 1), (0,) if tape.needs[1] else ())
+
 
 class Negate(Op):
     """-x."""
 
     hidden = True
     examples = (Example("N T", gives="N T"), Example("int N", gives="int N"))
+    kept = NOTHING
 
     def infer(self, x: Tensor) -> Tensor:
         require_number("x", x)

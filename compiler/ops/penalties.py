@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from dlc.compiler.kept import INPUT
 from dlc.compiler.op import Example, Op
 from dlc.compiler.torch.context import Code, TorchContext
 from dlc.compiler.types import DType, Tensor, require_float
@@ -19,6 +20,7 @@ class Penalty(Op, abstract=True):
 
     method: ClassVar[str]
     onnx_name: ClassVar[str]
+    kept = INPUT
 
     def infer(self, net: Tensor | Model) -> Tensor:
         if not isinstance(net, Tensor):

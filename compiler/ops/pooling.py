@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from dlc.compiler.dim import Dim
 from dlc.compiler.flow.reading import WHOLE, Flow, Name, Near, Read, along
+from dlc.compiler.kept import INPUT, Kept, Tape
 from dlc.compiler.op import Example, Extents, Margins, Op
 from dlc.compiler.ops.conv import onnx_pads, unlike
 from dlc.compiler.ops.windows import per_axis, require_image, short, slide
@@ -22,6 +23,7 @@ class Pool(Op, abstract=True):
     kernel: Extents
     stride: Extents | None = None
     pad: Margins = 0
+    kept = INPUT
 
     def _strides(self, x: Tensor) -> tuple[int, ...]:
         return per_axis("stride", self.kernel if self.stride is None else self.stride, x)
@@ -70,6 +72,9 @@ class MaxPool(Pool):
     def infer(self, x: Tensor) -> Tensor:
         require_image("x", x)
         return self._slide(x, per_axis("dilation", self.dilation, x))
+
+    def keeps(self, tape: Tape, to: tuple[Tensor, ...], x: Tensor) -> Kept:
+        return Kept((0,), made=(to[0].cast(DType.INT),))
 
     def torch(self, t: TorchContext, x: Code) -> Code:
         type: Tensor = t.inputs[0]
@@ -140,6 +145,7 @@ class AdaptivePool(Op, abstract=True):
 
     size: Extents
     torch_name: ClassVar[str]
+    kept = INPUT
 
     def infer(self, x: Tensor) -> Tensor:
         require_float("x", x)
@@ -194,6 +200,9 @@ class AdaptiveMaxPool(AdaptivePool):
         Example("N C H W", size=(2, 3), gives="N C 2 3"),
         Example("N C T", size=2, gives="N C 2"),
     )
+
+    def keeps(self, tape: Tape, to: tuple[Tensor, ...], x: Tensor) -> Kept:
+        return Kept((0,), made=(to[0].cast(DType.INT),))
 
     def onnx(self, g: OnnxContext, x: OnnxValue) -> OnnxValue:
         type: Tensor = g.inputs[0]

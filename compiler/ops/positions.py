@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.dim import Dim
 from dlc.compiler.flow.reading import WHOLE, Flow, along
+from dlc.compiler.kept import Kept, Tape
 from dlc.compiler.onnx.opset import SINCE
 from dlc.compiler.op import Example, Op, Positive, PositiveFloat, Size
 from dlc.compiler.ops.making import require_sizes
@@ -72,6 +73,9 @@ class Rope(Op):
     def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
         last = x.rank - 1
         return along(x, to[0], {last: WHOLE}, fixed=(last - 1, last))
+
+    def keeps(self, tape: Tape, to: tuple[Tensor, ...], x: Tensor) -> Kept:
+        return Kept(made=(Tensor(x.dtype, (Dim.of(2), x.shape[-2], x.shape[-1] // 2)),))
 
     def torch(self, t: TorchContext, x: Code) -> Code:
         usual = {"base": 10000.0, "offset": Dim.of(0), "interleaved": False}

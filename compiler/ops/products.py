@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from dlc.compiler.dim import Dim
 from dlc.compiler.flow.reading import Flow, Name, aligned, flow
+from dlc.compiler.kept import Casting, Kept
 from dlc.compiler.op import Example, Op
 from dlc.compiler.torch.context import Code, TorchContext
 from dlc.compiler.types import ShapeError, Tensor, broadcast, product, require_axes, require_float, require_rank
@@ -23,6 +24,8 @@ class Affine(Op):
         Example("N 8", "3 8", "3", gives="N 3"),
         Example("N 8", "3 8", None, gives="N 3"),
     )
+    kept = Kept((0, 1))
+    casting = Casting.LOWER
 
     def infer(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         require_float("x", x)
@@ -57,6 +60,8 @@ class AddMatmul(Op):
 
     hidden = True
     examples = (Example("N 3", "N 8", "8 3", gives="N 3"), Example("3", "N 8", "8 3", gives="N 3"))
+    kept = Kept((1, 2))
+    casting = Casting.LOWER
 
     def infer(self, c: Tensor, x: Tensor, weight: Tensor) -> Tensor:
         require_float("x", x)

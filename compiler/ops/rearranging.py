@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from dlc.compiler.dim import Dim
 from dlc.compiler.flow.reading import Flow, Name
+from dlc.compiler.kept import NOTHING, Kept, Tape
 from dlc.compiler.op import Example, Named, Op
 from dlc.compiler.ops import patterns
 from dlc.compiler.ops.patterns import Group, Pattern
@@ -112,6 +113,8 @@ class Rearrange(Patterned):
         Example("int N T < V", pattern="n t -> (n t)", gives="int N*T < V"),
         Example("N T", pattern="n t -> n t", gives="N T"),
     )
+    kept = NOTHING
+    view = True
 
     def infer(self, x: Tensor) -> Tensor:
         pattern, sizes = self.read(x)
@@ -188,6 +191,9 @@ class Reduce(Patterned):
         below = x.below if extreme else None
         return Tensor(dtype, patterns.shape(pattern.right, sizes), below)
 
+    def keeps(self, tape: Tape, to: tuple[Tensor, ...], x: Tensor) -> Kept:
+        return Kept() if self.by in ("mean", "sum") else Kept((0,), (0,))
+
     def torch(self, t: TorchContext, x: Code) -> Code:
         pattern, sizes = self.read(t.inputs[0])
         axes = TorchAxes(t, x, sizes)
@@ -224,6 +230,8 @@ class RepeatAxis(Patterned):
         Example("N T", pattern="n t -> (k n) t", k=2, gives="2*N T"),
         Example("N T C", pattern="n t c -> c a n b t", a=2, b=3, gives="C 2 N 3 T"),
     )
+    kept = NOTHING
+    view = True
 
     def infer(self, x: Tensor) -> Tensor:
         pattern, sizes = self.read(x)

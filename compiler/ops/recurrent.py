@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from dlc.compiler.dim import Dim
 from dlc.compiler.flow.reading import WHOLE, Flow, Near, Read, flow
 from dlc.compiler.init import FanUniform, Init
+from dlc.compiler.kept import Kept, Tape
 from dlc.compiler.op import Example, Op, Positive, Probability, Size, Weight
 from dlc.compiler.ops.conv import unlike
 from dlc.compiler.torch.context import Code, TorchContext
@@ -43,6 +44,8 @@ class Recurrent(Op, abstract=True):
     dropout: Probability = 0.0
     module: ClassVar[str]
     gates: ClassVar[int]
+    kept_a_step: ClassVar[int]  # on processors, in numbers for each of the state
+    at_once: ClassVar[int]  # the same, of what is gone when the layer has run
     order: ClassVar[Sequence[int]]  # of PyTorch's gates, as ONNX has them
 
     @property
@@ -86,6 +89,28 @@ class Recurrent(Op, abstract=True):
             fixed = [axis for axis in range(each.rank) if axis != int(batch)]
             flows.append(flow(each, [(int(batch),), WHOLE, WHOLE], *last, fixed=fixed))
         return tuple(flows)
+
+    def keeps(self, tape: Tape, to: tuple[Tensor, ...], x: Tensor, *starts: Tensor | None) -> Kept:
+        """The input turned to steps first, what each layer and direction remembers, and the states between layers."""
+        steps = x.shape[0] * x.shape[1]
+        made = [x]
+        for layer, _ in self.parts():
+            width = x.shape[2] if layer == 0 else self.out * self.ways
+            made.append(Tensor(DType.FLOAT, (self.remembered(tape, x, width),)))
+        between = steps * self.out * self.ways
+        made += [Tensor(DType.FLOAT, (between,))] * (self.depth - 1 + self.bidirectional * self.depth)
+        if self.dropout:
+            made += [Tensor(DType.FLOAT, (between,)), Tensor(DType.BOOL, (between * (1 if tape.accelerator else 4),))]
+        scratch = Tensor(DType.FLOAT, (steps * self.width * self.at_once,))
+        undone = (scratch, x) if self.gates == 4 else ()
+        return Kept(tuple(range(1, 1 + len(starts))), (0,), tuple(made), scratch=(scratch,), undone=undone)
+
+    def remembered(self, tape: Tape, x: Tensor, width: Dim) -> Dim:
+        """The numbers that one layer keeps in one direction, for inputs [N, T, width], besides its states.
+
+        On accelerators its gates; on processors what PyTorch's code for them was measured to keep.
+        """
+        return x.shape[0] * x.shape[1] * self.width * (self.gates if tape.accelerator else self.kept_a_step)
 
     def states(self, x: Tensor) -> Tensor:
         return x.reshaped((*x.shape[:2], self.out * self.ways))
@@ -181,6 +206,8 @@ class Rnn(Recurrent):
     init: Init | None = None
     module = "nn.RNN"
     gates = 1
+    kept_a_step = 1
+    at_once = 1
     order = (0,)
     examples = (
         Example("N T 3", width=4, gives=("N T 4", "N 4")),
@@ -212,6 +239,8 @@ class Gru(Recurrent):
 
     module = "nn.GRU"
     gates = 3
+    kept_a_step = 7
+    at_once = 3
     order = (1, 0, 2)
     examples = (
         Example("N T 3", width=4, gives=("N T 4", "N 4")),
@@ -236,12 +265,22 @@ class Lstm(Recurrent):
     proj: Size = Dim.of(0)
     module = "nn.LSTM"
     gates = 4
+    at_once = 4
     order = (0, 3, 1, 2)
     examples = (
         Example("N T 3", width=4, gives=("N T 4", "N 4", "N 4")),
         Example("N T 3", "N 4", "N 4", width=4, gives=("N T 4", "N 4", "N 4")),
         Example("N T 3", "2 N 8", "2 N 8", width=4, depth=2, bidirectional=True, gives=("N T 8", "2 N 8", "2 N 8")),
     )
+
+    def remembered(self, tape: Tape, x: Tensor, width: Dim) -> Dim:
+        """On accelerators gates and cells; on processors the workspace of oneDNN, whose rows are padded to cache lines:
+        gates, six arrays of states or inputs and four of cells for each step and one more, and one of outputs."""
+        if tape.accelerator:
+            return x.shape[0] * x.shape[1] * self.width * 5
+        own, wide = _row(self.width), _row(Dim.maximum(self.width, width))
+        each = x.shape[1] * (_row(self.width * 4) + self.width) + (x.shape[1] + 1) * (6 * wide + 4 * own)
+        return x.shape[0] * each
 
     def __init__(self, **values: Any) -> None:
         super().__init__(**values)
@@ -296,3 +335,9 @@ def _reordered(g: OnnxContext, weight: OnnxValue, order: Sequence[int]) -> OnnxV
         return weight
     gates = g.multi("Split", weight, results=len(order), axis=0, num_outputs=len(order))
     return g.op("Concat", *(gates[place] for place in order), axis=0)
+
+
+def _row(width: Dim) -> Dim:
+    """The floats of a row of oneDNN's: whole lines of 64 bytes, and no multiple of four pages of cache."""
+    row = (width + 15) // 16 * 16
+    return row + 16 if row.is_constant and int(row) % 256 == 0 else row

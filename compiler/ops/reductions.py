@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from dlc.compiler.dim import Dim
 from dlc.compiler.flow.reading import Flow, without
+from dlc.compiler.kept import INPUT, NOTHING, Kept
 from dlc.compiler.op import Example, Int, Ints, NonNegative, Op, PositiveFloat
 from dlc.compiler.types import (
     DType,
@@ -103,6 +104,7 @@ class Sum(Reduction):
     )
     torch_name = "sum"
     onnx_name = "ReduceSum"
+    kept = NOTHING
 
     def dtype(self, x: Tensor) -> DType:
         return x.dtype if x.dtype.is_float else DType.INT
@@ -119,6 +121,7 @@ class Mean(Reduction):
     )
     torch_name = "mean"
     onnx_name = "ReduceMean"
+    kept = NOTHING
 
 
 class Prod(Reduction):
@@ -131,6 +134,7 @@ class Prod(Reduction):
     )
     torch_name = "prod"
     onnx_name = "ReduceProd"
+    kept = Kept((0,), (0,))
 
     def dtype(self, x: Tensor) -> DType:
         require_number("x", x)
@@ -146,6 +150,8 @@ class Prod(Reduction):
 
 class Extremum(Reduction, abstract=True):
     """The least or the greatest element."""
+
+    kept = Kept((0,), (0,))
 
     def dtype(self, x: Tensor) -> DType:
         require_number("x", x)
@@ -212,6 +218,7 @@ class Var(Spread):
         Example("N T", gives=""),
     )
     torch_name = "var"
+    kept = INPUT
 
     def onnx(self, g: OnnxContext, x: OnnxValue) -> OnnxValue:
         return self.variance(g, x)
@@ -222,6 +229,7 @@ class Std(Spread):
 
     examples = (Example("N T", axis=1, gives="N"), Example("N T", correction=0, gives=""))
     torch_name = "std"
+    kept = Kept((0,), (0,))
 
     def onnx(self, g: OnnxContext, x: OnnxValue) -> OnnxValue:
         return g.op("Sqrt", self.variance(g, x))
@@ -237,6 +245,7 @@ class Norm(Reduction):
         Example("N T", axis=1, p=1, gives="N"),
         Example("N T C", axes=[1, 2], p=3, gives="N"),
     )
+    kept = Kept((0,), (0,))
 
     def torch(self, t: TorchContext, x: Code) -> Code:
         order = {} if self.p == 2 else {"ord": int(self.p) if self.p.is_integer() else self.p}
@@ -259,6 +268,7 @@ class Logsumexp(Reduction):
         Example("N T", gives=""),
     )
     onnx_name = "ReduceLogSumExp"
+    kept = Kept((0,), (0,))
 
     def torch(self, t: TorchContext, x: Code) -> Code:
         options = {"dim": tuple(range(t.inputs[0].rank))} | self.options(t.inputs[0])

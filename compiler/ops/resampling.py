@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from dlc.compiler.dim import Dim
 from dlc.compiler.flow.reading import WHOLE, Flow, Group, Name, Near, Reads, along
+from dlc.compiler.kept import NOTHING
 from dlc.compiler.op import Example, Op, Positive, Sizes
 from dlc.compiler.types import ShapeError, Tensor, axes, require_filled, require_float, require_rank
 
@@ -19,6 +20,7 @@ class PixelShuffle(Op):
 
     factor: Positive
     examples = (Example("N 12 H W", factor=2, gives="N 3 2*H 2*W"), Example("N 9*C H W", factor=3, gives="N C 3*H 3*W"))
+    kept = NOTHING
 
     def infer(self, x: Tensor) -> Tensor:
         require_rank("x", x, 4)
@@ -68,6 +70,7 @@ class Resize(Op):
         Example("N C H W", size=("W", "2*H"), mode="bilinear", gives="N C W 2*H"),
         Example("N C H W", factor=2, mode="bicubic", gives="N C 2*H 2*W", tolerance=1e-4),
     )
+    kept = NOTHING
 
     def target(self, x: Tensor) -> tuple[Dim, ...]:
         if (self.factor is None) == (self.size is None):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from dlc.compiler.dim import Dim
 from dlc.compiler.flow.known import NOWHERE, Known
 from dlc.compiler.flow.reading import WHOLE, Flow, Near, along, chosen, mixed
+from dlc.compiler.kept import NOTHING, RESULT, Casting, Kept
 from dlc.compiler.op import Example, Int, Op, Size
 from dlc.compiler.types import DType, ShapeError, Tensor, require_filled, require_float, require_number, resolve_axis
 
@@ -38,6 +39,7 @@ class Cumsum(Cumulation):
     """The sum of each element and all before it along `axis`."""
 
     examples = (Example("N T", axis=1, gives="N T"), Example("int N T", axis=-2, gives="int N T"))
+    kept = NOTHING
 
     def onnx(self, g: OnnxContext, x: OnnxValue) -> OnnxValue:
         return g.op("CumSum", g.cast(x, g.outputs[0].dtype), g.constant(self.axis, DType.INT))
@@ -51,6 +53,7 @@ class Cumprod(Cumulation):
         Example("N T 2", axis=1, gives="N T 2"),
         Example("int N 3", axis=-1, gives="int N 3"),
     )
+    kept = Kept((0,), (0,))
 
     def onnx(self, g: OnnxContext, x: OnnxValue) -> OnnxValue:
         """ONNX has no running product: row i of a square multiplies what stands at or before place i."""
@@ -73,6 +76,8 @@ class Normalised(Op, abstract=True):
     torch_name: ClassVar[str]
     onnx_name: ClassVar[str]
     least: ClassVar[float]  # what minus infinity becomes
+    kept = RESULT
+    casting = Casting.FULL
 
     def infer(self, x: Tensor) -> Tensor:
         require_float("x", x)
@@ -158,6 +163,7 @@ class Sort(Op):
         Example("N T", gives=("N T", "int N T < T")),
         Example("N T 3", axis=1, descending=True, gives=("N T 3", "int N T 3 < T")),
     )
+    kept = Kept(results=(1,))
 
     def infer(self, x: Tensor) -> tuple[Tensor, Tensor]:
         require_number("x", x)
@@ -185,6 +191,7 @@ class Topk(Op):
         Example("N T", k=2, gives=("N 2", "int N 2 < T")),
         Example("N T C", k=3, axis=1, largest=False, gives=("N 3 C", "int N 3 C < T")),
     )
+    kept = Kept(results=(1,))
 
     def infer(self, x: Tensor) -> tuple[Tensor, Tensor]:
         require_number("x", x)

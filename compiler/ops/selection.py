@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from dlc.compiler.dim import Dim
 from dlc.compiler.flow.reading import WHOLE, Flow, first, flow
+from dlc.compiler.kept import Kept
 from dlc.compiler.op import Example, Int, Op, Size
 from dlc.compiler.types import (
     DType,
@@ -57,6 +58,7 @@ class Gather(Op, name="gather"):
         Example("N V", "int N 1 < V", axis=-1, gives="N 1"),
         Example("int V C < 9", "int32 3 C < V", axis=0, gives="int 3 C < 9"),
     )
+    kept = Kept((0, 1))
 
     def infer(self, x: Tensor, index: Tensor) -> Tensor:
         axis = resolve_axis(self.axis, x.rank)
@@ -88,6 +90,7 @@ class ScatterAdd(Op):
         Example("N V", "int N K < V", "N K", axis=1, gives="N V"),
         Example("int V", "int T < V", "int T", axis=0, gives="int V"),
     )
+    kept = Kept((1,))
 
     def infer(self, x: Tensor, index: Tensor, values: Tensor) -> Tensor:
         require_number("x", x)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dlc.compiler.dim import Dim
 from dlc.compiler.flow.reading import Flow, permuted, pointwise, reshaped
+from dlc.compiler.kept import NOTHING
 from dlc.compiler.op import Example, Int, Ints, Op, Sizes
 from dlc.compiler.types import ShapeError, Tensor, axes, product, resolve_axes, resolve_axis
 
@@ -31,6 +32,8 @@ class Reshape(Op):
         Example("int N < V", shape=("N", 1, 1), gives="int N 1 1 < V"),
         Example("1", shape=(), gives=""),
     )
+    kept = NOTHING
+    view = True
 
     def infer(self, x: Tensor) -> Tensor:
         whole = product(x.shape)
@@ -86,6 +89,8 @@ class Flatten(Op):
         Example("N C H W", start=2, gives="N C H*W"),
         Example("N C H W", start=0, end=1, gives="N*C H W"),
     )
+    kept = NOTHING
+    view = True
 
     def infer(self, x: Tensor) -> Tensor:
         start, end = resolve_axis(self.start, x.rank, "start"), resolve_axis(self.end, x.rank, "end")
@@ -112,6 +117,8 @@ class Squeeze(Op):
         Example("N 1 T 1", gives="N T"),
         Example("int N 1 < V", axis=-1, gives="int N < V"),
     )
+    kept = NOTHING
+    view = True
 
     def axes(self, x: Tensor) -> tuple[int, ...]:
         if self.axis is None:
@@ -151,6 +158,8 @@ class Unsqueeze(Op):
         Example("N T", axis=-1, gives="N T 1"),
         Example("int < V", axis=0, gives="int 1 < V"),
     )
+    kept = NOTHING
+    view = True
 
     def infer(self, x: Tensor) -> Tensor:
         axis = resolve_axis(self.axis, x.rank + 1)
@@ -172,6 +181,8 @@ class Transpose(Op):
     a: Int
     b: Int
     examples = (Example("N T 8", a=1, b=2, gives="N 8 T"), Example("N C H W", a=0, b=-1, gives="W C H N"))
+    kept = NOTHING
+    view = True
 
     def order(self, x: Tensor) -> list[int]:
         a, b = resolve_axis(self.a, x.rank, "a"), resolve_axis(self.b, x.rank, "b")
@@ -201,6 +212,8 @@ class Permute(Op):
         Example("N C H W", axes=(0, 2, 3, 1), gives="N H W C"),
         Example("N T 8", axes=(-1, 0, 1), gives="8 N T"),
     )
+    kept = NOTHING
+    view = True
 
     def order(self, x: Tensor) -> list[int]:
         resolve_axes(self.axes, x.rank)
@@ -231,6 +244,8 @@ class Expand(Op):
         Example("T", shape=(3, -1), gives="3 T"),
         Example("int 1 < V", shape=(4,), gives="int 4 < V"),
     )
+    kept = NOTHING
+    view = True
 
     def infer(self, x: Tensor) -> Tensor:
         added = len(self.shape) - x.rank
