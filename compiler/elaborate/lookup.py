@@ -11,7 +11,7 @@ from dlc.compiler.elaborate.combinators import COMBINATORS
 from dlc.compiler.elaborate.elsewhere import name_here
 from dlc.compiler.elaborate.frame import Frame
 from dlc.compiler.elaborate.scope import Scope
-from dlc.compiler.elaborate.static import STATIC_ONLY
+from dlc.compiler.elaborate.static import CONSTANTS, STATIC_ONLY
 from dlc.compiler.elaborate.values import BlockDef, Composition, Instance, Part, Recipe, describe
 from dlc.compiler.errors import NotALayer, UnknownAttribute, UnknownName
 from dlc.compiler.graph import WeightModule, children
@@ -37,6 +37,8 @@ def find(frame: Frame, tree: ast.Name) -> Any:
     except KeyError:
         if name == "identity":
             return Composition((), tree.span)
+        if name in CONSTANTS:
+            return CONSTANTS[name]
         op = operations().get(name)
         if op is None or op.hidden:
             raise Refusal(_unknown(frame, tree)) from None
@@ -52,7 +54,7 @@ def _unknown(frame: Frame, tree: ast.Name) -> UnknownName | NotALayer:
     if name in STATIC_ONLY or name in COMBINATORS:
         return NotALayer(f"`{name}` is a function, so it must be called here", tree.span, help=f"{name}(…)")
     known = [*frame.scope.names(), *(name for name, op in operations().items() if not op.hidden)]
-    known += [*STATIC_ONLY, *COMBINATORS, "identity"]
+    known += [*STATIC_ONLY, *COMBINATORS, *CONSTANTS, "identity"]
     message = f"there is nothing called `{name}`"
     later = frame.scope.announced(name)
     if later is not None:

@@ -289,6 +289,8 @@ def _rounded(name: str, function: Callable[[float], int]) -> Any:
     return apply
 
 
+CONSTANTS = {"inf": math.inf, "pi": math.pi}
+
 FUNCTIONS: dict[str, Callable[[Sequence[Arg], Span], Any]] = {
     "range": _range,
     "len": _len,

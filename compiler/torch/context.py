@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Any
@@ -146,6 +147,8 @@ class TorchContext:
                 return Code(quoted(value))
             case bool() | None:
                 return Code(repr(value))
+            case float() if math.isinf(value):
+                return Code(f'float("{value}")')
             case int() | float():
                 return Code(repr(value), Level.UNARY if value < 0 else Level.ATOM)
             case _:

@@ -16,12 +16,13 @@ from dlc.compiler.elaborate.overrides import Overrides
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.values import Record, freeze
 from dlc.compiler.graph import Graph
+from dlc.compiler.types import Scalar
 from dlc.grammar import ast
 from dlc.grammar.diagnostics import Refusal, Sink
 from dlc.grammar.parse import parse
 from dlc.grammar.source import Source, Span
 
-from .conftest import Memory
+from .conftest import Memory, Specs
 
 
 def value(text: str) -> Any:
@@ -203,3 +204,14 @@ def test_equal_values_freeze_alike_and_others_do_not(text: str) -> None:
     assert frozen(text) == frozen(text)
     assert hash(frozen(text)) == hash(frozen(text))
     assert [other for other in DIFFERENT if frozen(other) == frozen(text)] == [text]
+
+
+def test_pi_and_infinity_are_numbers(specs: Specs) -> None:
+    graph = specs.graph("model M(x: float[N]) -> (y: float[N]):\n    return where(x > pi, -inf, x * sin(pi / 2))\n")
+    scalars = {operand.value for node in graph.nodes for operand in node.inputs if isinstance(operand, Scalar)}
+    assert {math.pi, -math.inf, 1.0} <= scalars
+
+
+def test_a_name_of_ones_own_comes_before_pi(specs: Specs) -> None:
+    graph = specs.graph("let pi = 3\nmodel M(x: float[N]) -> (y: float[N, pi]):\n    return x[:, none] * ones(pi)\n")
+    assert str(graph.outputs[0].type) == "float[N, 3]"
