@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.calls import every_node
-from dlc.compiler.dim import Symbol
-from dlc.compiler.graph import Assign, Functional, Gradient, Graph, Node, ReadModel, weights_of
+from dlc.compiler.dim import Dim, Symbol
+from dlc.compiler.graph import Assign, Check, Functional, Gradient, Graph, Node, ReadModel, weights_of
 from dlc.compiler.naming import Names
 from dlc.compiler.onnx import metadata
 from dlc.compiler.onnx.errors import NoGradients, NoOnnxOperator
@@ -21,6 +22,7 @@ from dlc.compiler.onnx.sizes import Sizes
 from dlc.compiler.onnx.wire import encode
 from dlc.compiler.onnx.writer import Writer
 from dlc.compiler.op import Op
+from dlc.compiler.ops.recurrent import Recurrent
 from dlc.compiler.passes import EXPORT, run
 from dlc.grammar.diagnostics import Refusal
 
@@ -51,6 +53,7 @@ def build_model(graph: Graph, weights: Mapping[str, np.ndarray[Any, Any]]) -> Mo
 
 class _Emitter:
     def __init__(self, graph: Graph, weights: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        graph = replace(graph, checks=[*graph.checks, *_filled(graph)])
         declared = dict(weights_of({**graph.modules, **graph.borrowed}))
         self._graph = graph
         self._symbols = _SymbolNames()
@@ -102,6 +105,18 @@ class _Emitter:
             value.name = name
             self._lowering.describe(value, output.type)
             yield value
+
+
+def _filled(graph: Graph) -> Iterator[Check]:
+    """That sequences are not empty which recurrent layers run over: onnxruntime's end the process at one that is."""
+    known = {symbol for value in graph.inputs.values() for size in value.type.shape for symbol in size.symbols()}
+    for node in every_node(graph):
+        if isinstance(node.action, Recurrent):
+            x = next(iter(node.values))
+            for size in x.type.shape[:2]:
+                if size.less(1) is not False and size.symbols() <= known:
+                    message = f"onnxruntime's `{node.action.name}` takes no empty sequence"
+                    yield Check(size, ">=", Dim.of(1), message, node.span)
 
 
 def _refuse_unwritable(graph: Graph) -> None:

@@ -237,3 +237,16 @@ def test_where_onnxruntime_stops_the_line_is_told(
     assert type(found) is errors.RunFailed
     assert "spec.dl:3" in found.message
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("layer", ["y, h = x -> gru(4)", "y, h, c = x -> lstm(4)", "y, h = x -> rnn(4)"])
+@pytest.mark.parametrize(("sizes", "symbol"), [((0, 5), "N"), ((2, 0), "T")])
+def test_empty_sequences_are_refused_before_onnxruntime_ends_the_process(
+    model: Read, tmp_path: Path, layer: str, sizes: tuple[int, int], symbol: str
+) -> None:
+    made = model(f"model M(x: float[N, T, 3]) -> (y: float[N, T, 4]):\n    {layer}\n    return y\n")
+    path = tmp_path / "model.onnx"
+    save_model(build_model(made.graph, draw_weights(made.graph.weights(), 0)), path)
+    with pytest.raises(Refusal) as caught:
+        Session(path, trusted=True).run(x=np.zeros((*sizes, 3), np.float32))
+    assert f"{symbol} >= 1" in "".join(caught.value.diagnostics[0].notes)
