@@ -25,6 +25,7 @@ class Stream(IntEnum):
     SHUFFLE = 2
     EVALUATION = 3
     NORMALISATION = 4
+    BATCHES = 5
 
 
 def derive(seed: int, stream: Stream, index: int = 0) -> int:
