@@ -14,6 +14,7 @@ from dlc.compiler.calls import every_node
 from dlc.compiler.elaborate.reach import overlap, uses
 from dlc.compiler.graph import (
     Assign,
+    Call,
     Functional,
     Gradient,
     Graph,
@@ -47,6 +48,9 @@ _FLAT = frozenset(
 
 _Key = int | str
 """A place in the flow: a value, by its id, or a weight, by its path."""
+
+_Reached = list[list[int]]
+"""Of each input of a block, the places of some of its results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +91,22 @@ class Differentiation:
     """What the gradients of one graph ask of the values that they are computed from.
 
     losses: what is differentiated besides what the graph's own `grad`s differentiate. around: the inputs that have a
-    history of their own.
+    history of their own. called: what is known already of the blocks that are called.
     """
 
-    def __init__(self, graph: Graph, losses: Sequence[Differentiated] = (), around: Sequence[Value] = ()) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        losses: Sequence[Differentiated] = (),
+        around: Sequence[Value] = (),
+        called: dict[int, _Reached] | None = None,
+    ) -> None:
         self._forward: dict[_Key, dict[_Key, None]] = {}
         self._backward: dict[_Key, dict[_Key, None]] = {}
         self._reads: dict[int, str] = {}
         self._paths: dict[str, None] = {}
+        self._called: dict[int, _Reached] = {} if called is None else called
+        self._starts_at: dict[int, Value] = {}
         for value in around:
             self._add(_before(value), id(value))
         self._add_all(graph.nodes)
@@ -122,6 +134,7 @@ class Differentiation:
                 return
             case Loop() as loop:
                 yield from _through(node, loop)
+                self._starts_at.update(_firsts(node, loop))
                 return
             case ReadWeight() | ReadModel():
                 assert node.module is not None
@@ -132,8 +145,25 @@ class Differentiation:
                 pass
         paths = () if isinstance(node.action, Functional) else tuple(uses(node))
         self._paths.update(dict.fromkeys(paths))
-        sources: list[_Key] = [*_floats(node.inputs), *paths]
+        given = node.inputs
+        if isinstance(node.action, Call | Functional):
+            reached = self._reached(node.action.graph)
+            for operand, results in zip(given, reached, strict=False):
+                yield from ((source, id(node.outputs[place])) for source in _floats([operand]) for place in results)
+            given = given[len(reached) :]
+        sources: list[_Key] = [*_floats(given), *paths]
         yield from ((source, target) for target in _floats(node.outputs) for source in sources)
+
+    def _reached(self, graph: Graph) -> _Reached:
+        """Of each input of a block, the places of the results that have a derivative by it."""
+        if id(graph) not in self._called:
+            inside = Differentiation(graph, called=self._called)
+            below = [inside._from([id(value)], inside._forward) for value in graph.inputs.values()]
+            outputs = [place for place, output in enumerate(graph.outputs) if output.type.dtype.is_float]
+            self._called[id(graph)] = [
+                [place for place in outputs if id(graph.outputs[place]) in found] for found in below
+            ]
+        return self._called[id(graph)]
 
     def _gradient(self, node: Node) -> Differentiated:
         loss, by = node.inputs
@@ -180,7 +210,11 @@ class Differentiation:
         }
 
     def may_be_untracked(self, value: Value) -> bool:
-        """Whether a value is computed from nothing but what the caller of a block gives, with or without a history."""
+        """Whether a value may be without a history: it is computed from nothing but what the caller of a block gives,
+        or, where it is carried through a loop, starts as such a value or as one without a history."""
+        first = self._starts_at.get(id(value))
+        if first is not None and (self.may_be_untracked(first) or not self.is_tracked(first)):
+            return True
         above = self._from([id(value)], self._backward)
         return any(isinstance(key, int) and key < 0 for key in above) and not any(isinstance(key, str) for key in above)
 
@@ -245,3 +279,10 @@ def _through(node: Node, loop: Loop) -> Iterator[tuple[_Key, _Key]]:
             yield id(before), id(result)
     for after, result in zip(loop.body.outputs, node.outputs, strict=True):
         yield id(after), id(result)
+
+
+def _firsts(node: Node, loop: Loop) -> Iterator[tuple[int, Value]]:
+    """The values that a loop carries, by their ids within it, with what they are before its first turn."""
+    first = node.inputs[loop.sequences : loop.sequences + loop.carried]
+    inside = list(loop.body.inputs.values())[int(loop.indexed) + loop.sequences :]
+    yield from ((id(value), before) for before, value in zip(first, inside, strict=False) if isinstance(before, Value))

@@ -187,10 +187,10 @@ SPEC = """
 """
 
 
-def trained(*step: str, phases: Sequence[str] = ()) -> TrainSpec:
-    """A training whose step fixes the sizes of both models first."""
+def trained(*step: str, phases: Sequence[str] = (), above: str = "") -> TrainSpec:
+    """A training whose step fixes the sizes of both models first. above: declarations before it."""
     lines = ["step:", "    seen = net(features) + other(features)", *(f"    {line}" for line in step), *phases]
-    return program(SPEC.replace("{phases}", "\n        ".join(lines))).trains["Prices"]
+    return program(above + SPEC.replace("{phases}", "\n        ".join(lines))).trains["Prices"]
 
 
 Stepped = tuple[dict[str, Tensor], Any, Any, Descent]
@@ -322,6 +322,39 @@ def test_a_gradient_penalty_is_differentiated() -> None:
     (g,) = torch.autograd.grad(before(features).sum(), features, create_graph=True)
     (gradient,) = torch.autograd.grad((g * g).sum(), before.W)
     torch.testing.assert_close(descent.losses[0], (g * g).sum().detach())
+    torch.testing.assert_close(net.W, before.W - 0.1 * gradient)
+
+
+SIGNED = """
+    block Climb(at: float[N, d], slope: float[N, d]) -> float[N, d]:
+        return at + 0.1 * sign(slope)
+"""
+
+
+def test_what_a_block_has_no_derivative_by_is_not_differentiated_through_it() -> None:
+    attack = (
+        "adv = features + 0.01 * normal_like(features)",
+        "loop 3:",
+        "    adv = Climb(adv, grad(mse(net(adv), price), adv))",
+    )
+    step = trained(*attack, "minimize mse(net(adv), price) over net", OTHER, above=SIGNED)
+    written = body(emit_training(step), "step")
+    assert "    adv = adv.detach().requires_grad_()\n" in written
+    assert "create_graph" not in written
+
+
+def test_an_attack_that_is_differentiated_starts_from_what_has_no_history() -> None:
+    attack = ("adv = features", "loop 2:", "    adv = adv + 0.1 * grad(mse(net(adv), price), adv)")
+    _, net, _, descent = stepped(*attack, "minimize mse(net(adv), price) over net", OTHER)
+    before, _ = fresh()
+    features, price = data()
+    adv = features.clone().requires_grad_()
+    for _ in range(2):
+        loss = nn.functional.mse_loss(before(adv), price)
+        adv = adv + 0.1 * torch.autograd.grad(loss, adv, create_graph=True)[0]
+    loss = nn.functional.mse_loss(before(adv), price)
+    (gradient,) = torch.autograd.grad(loss, before.W)
+    torch.testing.assert_close(descent.losses[0], loss.detach())
     torch.testing.assert_close(net.W, before.W - 0.1 * gradient)
 
 
