@@ -94,7 +94,7 @@ class Settings(Checked):
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     checkpoint: CheckpointInterval = CheckpointInterval()
     bucket: bool = False
-    plan: str = "plain"
+    plan: Literal["auto", "plain"] = "auto"
 
     def cross_check(self) -> None:
         if (self.epochs is None) == (self.steps is None):

@@ -119,9 +119,6 @@ def _value(top: Frame, name: str, tree: ast.Expr, overrides: Mapping[str, ast.Ex
     value = evaluation.evaluate(top, tree)
     if not is_sequence(value) and not isinstance(value, Dim | float | bool | str | None):
         raise Refusal(StaticType(f"`{name}` is a number or a string, and this is {describe(value)}", tree.span))
-    if name == "plan" and value != "plain":
-        help = 'plan = "plain", which is what holds without it'
-        raise Refusal(NotBuilt('this version runs a step as it is written, by the plan "plain"', tree.span, help=help))
     return value
 
 

@@ -69,10 +69,37 @@ _WHAT = {
     "precision": "what networks compute in: weights and updates are fp32 in any case, fp16 scales its losses",
     "checkpoint": "when the state is saved, see [checkpoints](#checkpoints)",
     "bucket": "batches of like length",
-    "plan": "how a step is run",
+    "plan": "how a step is run: as is measured to be fastest, or as PyTorch runs it by default, see "
+    "[how a step is run](#how-a-step-is-run)",
 }
 
 _TAIL = """\
+## How a step is run
+
+By `plan = "auto"`, which holds unless a spec says otherwise, a training begins with the choice of how its steps are
+run. What applies to it is tried on its first batches, in turns with what was best before, and taken where it gains
+3 % or more:
+
+| lever | is | applies to |
+| --- | --- | --- |
+| `memory kept` | glibc keeps up to a gibibyte of freed memory, and asks the system for none at each step \
+| processors, Linux |
+| `fused optimiser` | one kernel updates all weights | sgd, adam, adamw, muon |
+| `matmul precision medium` | products of fp32 matrices by a faster library, if probes of the network's own \
+shapes err no more than four times as much against float64 as fp32 does; attention stays \
+as it is | fp32 |
+| `channels-last` | weights of convolutions laid out as these read them | convolutions over images |
+| `attention written out` | as products and a softmax in place of the fused kernel | attention |
+| `inductor` | networks compiled by `torch.compile`, in trainings of a quarter of an hour or more where it \
+gains 10 % | what `grad` does not differentiate |
+
+The first two cost nothing, and are taken without a trial. Trials take 2 % of the training's time or less, and a
+training of fewer than 500 steps, or less than three seconds by the first of them, has none. What they do is undone:
+weights, buffers and random generators start as they would have without. One line tells what was tried and what each
+gained, as does `plan` in `config.json`; a run that is resumed or measured takes its recorded plan, and so repeats its
+bits. Two trainings of one spec may get different plans, and differ in the last bits: `plan = "plain"` runs the text
+that follows the spec line by line, as PyTorch does by default, and leaves the machine no choice.
+
 ## Going on
 
 `dlc train FILE -o RUN --resume` goes on from the newest checkpoint whose bytes are those that were written; damaged

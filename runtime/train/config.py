@@ -25,7 +25,7 @@ class Config:
     files: for each file of the spec, by its place in the run, the hash of its text. data_folder: where relative paths
     of the data start. threads: of PyTorch, and processes, which results depend on in their last bits. data: what was
     read when the training began: a fingerprint, the examples of each part, and the statistics that were fitted.
-    forced: what was changed in a training under way, in the order in which it was.
+    forced: what was changed in a training under way, in the order in which it was. plan: how its steps are run.
     """
 
     train: str
@@ -38,6 +38,7 @@ class Config:
     processes: int | None = None
     data: Mapping[str, Any] | None = None
     forced: Sequence[str] = ()
+    plan: Mapping[str, Any] | None = None
 
     @property
     def fingerprint(self) -> str:

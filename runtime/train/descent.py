@@ -30,11 +30,15 @@ class NotFinite:
 
 
 class Descent:
-    """The optimisers of a training, one for each set of weights that a `minimize` updates and each `using`."""
+    """The optimisers of a training, one for each set of weights that a `minimize` updates and each `using`.
 
-    def __init__(self, task: Task, settings: Settings) -> None:
+    fused: whether one kernel updates all weights, where there is one.
+    """
+
+    def __init__(self, task: Task, settings: Settings, *, fused: bool = True) -> None:
         self._task = task
         self._settings = settings
+        self._fused = fused
         self._weights = _trainable(task.instances)
         self._names = {id(weight): name for name, weight in self._weights.items()}
         self._factors = {name: _factor(name, settings.rates) for name in self._weights}
@@ -60,7 +64,7 @@ class Descent:
         key = (frozenset(weights), using)
         if key not in self._groups:
             choice = self._settings.optimizer if using is None else self._task.using[using]
-            self._groups[key] = Group(weights, choice, using, self._factors)
+            self._groups[key] = Group(weights, choice, using, self._factors, fused=self._fused)
         return self._groups[key]
 
     def overflowed(self) -> bool:

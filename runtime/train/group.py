@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
+import torch
 from torch import Tensor, nn
 
 from dlc.compiler.optimizers import Optimizer
@@ -16,7 +17,13 @@ class Group:
     """What a `minimize` updates, and how. using: the optimiser's text where it is not that of the settings."""
 
     def __init__(
-        self, weights: Mapping[str, nn.Parameter], choice: Optimizer, using: str | None, factors: Mapping[str, float]
+        self,
+        weights: Mapping[str, nn.Parameter],
+        choice: Optimizer,
+        using: str | None,
+        factors: Mapping[str, float],
+        *,
+        fused: bool = True,
     ) -> None:
         self.names = list(weights)
         self.weights = list(weights.values())
@@ -26,7 +33,7 @@ class Group:
         for name, weight in weights.items():
             by_factor.setdefault(factors[name], []).append(weight)
         groups = [{"params": part, "factor": factor} for factor, part in by_factor.items()]
-        self.optimizers = make_optimizers(choice, groups)
+        self.optimizers = make_optimizers(choice, groups, fused=fused)
         self.gathered: list[Tensor | None] = [None] * len(self.weights)
         self.examples = 0  # that what is gathered is the sum over
 
@@ -90,12 +97,26 @@ class Group:
                 for ours, packed in zip(optimizer.param_groups, whole["param_groups"], strict=True)
                 for weight, number in zip(ours["params"], packed["params"], strict=True)
             }
-            state = {numbers[id(places[name])]: unpack(value, tensors) for name, value in states.items()}
+            state = {
+                numbers[id(places[name])]: _laid_out(unpack(value, tensors), places[name])
+                for name, value in states.items()
+            }
             optimizer.load_state_dict({**whole, "state": state})
-        self.gathered = [unpack(record["gathered"].get(name), tensors) for name in self.names]
-        device = [weight.device for weight in self.weights]
         self.gathered = [
-            gradient if gradient is None else gradient.to(place)
-            for gradient, place in zip(self.gathered, device, strict=True)
+            _laid_out(unpack(record["gathered"].get(name), tensors), weight)
+            for name, weight in zip(self.names, self.weights, strict=True)
         ]
         self.examples = int(record["examples"])
+
+
+def _laid_out(value: Any, weight: nn.Parameter) -> Any:
+    """What is kept for a weight, with its tensors laid out in memory as the weight is, and on its device.
+
+    Fused kernels go through a weight, its gradient and its moments side by side, and trust in one layout of all.
+    """
+    if isinstance(value, dict):
+        entries = cast("dict[str, Any]", value)
+        return {name: _laid_out(item, weight) for name, item in entries.items()}
+    if isinstance(value, Tensor) and value.shape == weight.shape:
+        return torch.empty_like(weight, dtype=value.dtype, requires_grad=False).copy_(value)
+    return value

@@ -78,10 +78,11 @@ class Loop:
     """A training, from where it stands to its end, as a series of events.
 
     Between two events everything is at rest: `tensors` and `record` hold all that it takes to go on from there, bit
-    for bit, beside the weights as `shown` shows them. epochs: how many, in place of what the settings say.
+    for bit, beside the weights as `shown` shows them. epochs: how many, in place of what the settings say. fused:
+    whether optimisers are.
     """
 
-    def __init__(self, task: Task, settings: Settings, *, epochs: int | None = None) -> None:
+    def __init__(self, task: Task, settings: Settings, *, epochs: int | None = None, fused: bool = True) -> None:
         self._task = task
         self._settings = settings
         self._train = task.parts["train"]
@@ -93,7 +94,7 @@ class Loop:
         else:
             self.steps = settings.steps or 0
         self.epochs = math.ceil(self.steps / len(self._bounds))
-        self._descent = Descent(task, settings)
+        self._descent = Descent(task, settings, fused=fused)
         self._versions = Versions(task.instances)
         self._average = WeightAverage(settings.average, self._versions, self.steps)
         self._normalises = settings.average is not None and bool(batch_norms(task.instances))
@@ -142,6 +143,17 @@ class Loop:
             while self.position.batch < len(self._bounds) and self.position.step < self.steps:
                 yield self._step(order)
             yield self._end_epoch()
+
+    def endless(self) -> Iterator[Stepped]:
+        """Steps without an end, in which nothing is measured, saved or ended early: for timing them."""
+        while True:
+            order = self._order()
+            for module in self._task.instances.values():
+                module.train()
+            while self.position.batch < len(self._bounds):
+                yield self._step(order)
+            self._means = Averages(self._task.finish)
+            self.position = Position(self.position.epoch + 1, 0, self.position.step)
 
     def _order(self) -> Tensor | None:
         """The order of this epoch's examples: a function of the seed and the epoch, whatever came before."""

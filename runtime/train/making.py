@@ -8,6 +8,7 @@ from torch import nn
 from dlc.compiler.calls import callees_first, every_node
 from dlc.compiler.elaborate.reach import assigned
 from dlc.compiler.graph import Gradient, Graph
+from dlc.compiler.passes import LOOPS
 from dlc.compiler.program import Minimize, TrainSpec
 from dlc.compiler.settings import Settings
 from dlc.grammar.diagnostics import Refusal
@@ -20,11 +21,15 @@ from dlc.runtime.train.task import Task
 
 
 def make_task(spec: TrainSpec, data: Dataset, device: torch.device) -> Task:
-    """The modules and the step of a spec, from the text that `dlc compile --to torch` writes, with fresh weights."""
+    """The modules and the step of a spec, from the text that `dlc compile --to torch` writes, with fresh weights.
+
+    By the plan "plain" loops are written as they stand in the spec.
+    """
     from dlc.compiler.torch.emit import emit_training
 
     _check_precision(spec.settings, device)
-    module = load_module(spec.name, emit_training(spec))
+    passes = () if spec.settings.plan == "plain" else LOOPS
+    module = load_module(spec.name, emit_training(spec, passes))
     seed_torch(spec.settings.seed)
     instances: dict[str, nn.Module] = {name: made.to(device) for name, made in module.build().items()}
     graphs = [step.graph for step in (spec.step, spec.evaluate) if step is not None]

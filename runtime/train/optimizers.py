@@ -15,22 +15,23 @@ Groups = Sequence[Mapping[str, Any]]
 """Weights by the factor of their learning rate: PyTorch's parameter groups, with `params` and `factor`."""
 
 
-def make_optimizers(choice: choices.Optimizer, groups: Groups) -> list[torch.optim.Optimizer]:
+def make_optimizers(choice: choices.Optimizer, groups: Groups, *, fused: bool = True) -> list[torch.optim.Optimizer]:
     """The optimiser that a spec chose, over weights that are on their device already; several where each takes
     weights of one kind.
 
-    One fused kernel updates all weights where PyTorch has it for that device.
+    fused: whether one kernel updates all weights where PyTorch has it for that device.
     """
+    fused = fused and _fusible(groups)
     if isinstance(choice, choices.Muon):
         matrices, others = _split(groups)
         return [
             *([_muon(choice, matrices)] if matrices else []),
-            *([_adamw(choice, others)] if others else []),
+            *([_adamw(choice, others, fused)] if others else []),
         ]
-    return [_make(choice, [dict(group) for group in groups])]
+    return [_make(choice, [dict(group) for group in groups], fused)]
 
 
-def _make(choice: choices.Optimizer, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+def _make(choice: choices.Optimizer, groups: list[dict[str, Any]], fused: bool) -> torch.optim.Optimizer:
     match choice:
         case choices.SGD():
             return torch.optim.SGD(
@@ -39,7 +40,7 @@ def _make(choice: choices.Optimizer, groups: list[dict[str, Any]]) -> torch.opti
                 momentum=choice.momentum,
                 nesterov=choice.nesterov,
                 weight_decay=choice.weight_decay,
-                fused=_fusible(groups),
+                fused=fused or None,
             )
         case choices.Adagrad():
             return torch.optim.Adagrad(groups, lr=choice.lr, eps=choice.eps, weight_decay=choice.weight_decay)
@@ -54,12 +55,12 @@ def _make(choice: choices.Optimizer, groups: list[dict[str, Any]]) -> torch.opti
                 weight_decay=choice.weight_decay,
             )
         case choices.AdamW():
-            return _adamw(choice, groups)
+            return _adamw(choice, groups, fused)
         case choices.Adam() | choices.NAdam() | choices.RAdam():
             made = {choices.Adam: torch.optim.Adam, choices.NAdam: torch.optim.NAdam, choices.RAdam: torch.optim.RAdam}
-            fused: dict[str, Any] = {"fused": True} if isinstance(choice, choices.Adam) and _fusible(groups) else {}
+            one: dict[str, Any] = {"fused": True} if isinstance(choice, choices.Adam) and fused else {}
             return made[type(choice)](
-                groups, lr=choice.lr, betas=choice.betas, eps=choice.eps, weight_decay=choice.weight_decay, **fused
+                groups, lr=choice.lr, betas=choice.betas, eps=choice.eps, weight_decay=choice.weight_decay, **one
             )
         case choices.Lion():
             return Lion(groups, lr=choice.lr, betas=choice.betas, weight_decay=choice.weight_decay)
@@ -76,14 +77,14 @@ def _make(choice: choices.Optimizer, groups: list[dict[str, Any]]) -> torch.opti
             raise NotImplementedError(f"no optimiser of PyTorch stands for {choice.name}")
 
 
-def _adamw(choice: choices.AdamW | choices.Muon, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+def _adamw(choice: choices.AdamW | choices.Muon, groups: list[dict[str, Any]], fused: bool) -> torch.optim.Optimizer:
     return torch.optim.AdamW(
         groups,
         lr=choice.lr,
         betas=choice.betas,
         eps=choice.eps,
         weight_decay=choice.weight_decay,
-        fused=_fusible(groups),
+        fused=fused or None,
     )
 
 

@@ -158,13 +158,23 @@ class Run:
         with writing_in(self.folder):
             yield
 
-    def begin(self, threads: int, processes: int, device: str, data: Mapping[str, Any], forced: Sequence[str]) -> None:
-        """Notes where a training takes place, with how many threads and processes, and what its data is.
+    def begin(
+        self,
+        threads: int,
+        processes: int,
+        device: str,
+        data: Mapping[str, Any],
+        plan: Mapping[str, Any] | None,
+        forced: Sequence[str],
+    ) -> None:
+        """Notes where a training takes place, with how many threads and processes, what its data is, and by which plan.
 
         forced: what was changed in a training under way, by whoever asked for it.
         """
         told = (*self.config.forced, *forced)
-        self.config = replace(self.config, threads=threads, processes=processes, data=dict(data), forced=told)
+        self.config = replace(
+            self.config, threads=threads, processes=processes, data=dict(data), plan=plan, forced=told
+        )
         with writing_in(self.folder):
             _write_json(self.folder / CONFIG, self.config.document())
             _write_json(self.folder / ENVIRONMENT, _environment(threads, device))

@@ -64,6 +64,18 @@ class Task:
     assigns: bool = False
     precision: str = "fp32"
 
+    def namespaces(self) -> list[dict[str, Any]]:
+        """The names that the task's functions and modules were written with, each module's once."""
+        functions: list[Any] = [self.step, self.evaluate]
+        functions += [type(part).forward for whole in self.instances.values() for part in whole.modules()]
+        found: dict[int, dict[str, Any]] = {}
+        for function in functions:
+            whole = getattr(function, "func", function)  # what a partial function is a part of
+            names = getattr(getattr(whole, "__wrapped__", whole), "__globals__", None)
+            if names is not None and str(getattr(names.get("__spec__"), "origin", "")).endswith(SUFFIX):
+                found[id(names)] = names
+        return list(found.values())
+
     def call(self, minimize: Callable[..., None], fields: Sequence[Tensor]) -> Mapping[str, Measured]:
         """One step on a batch. Raises StepError."""
         return self._run(self.step, minimize, *fields)

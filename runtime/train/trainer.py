@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 
 import torch
 from torch import nn
@@ -18,6 +19,9 @@ from dlc.runtime.train.checkpoint import BrokenCheckpointError, read_tensors
 from dlc.runtime.train.data import describe, read_data
 from dlc.runtime.train.loop import Loop
 from dlc.runtime.train.making import make_task
+from dlc.runtime.train.plan.levers import FUSED, pulled
+from dlc.runtime.train.plan.of_run import plan_of, recorded, usable
+from dlc.runtime.train.plan.record import Plan
 from dlc.runtime.train.process import processes, reproducible
 from dlc.runtime.train.resuming import Notice, ground, newest, restore
 from dlc.runtime.train.run import Run, weights_file
@@ -56,7 +60,7 @@ def train(
     Raises Refusal: data that does not fit, a loss that is not finite, …
     """
     place = choose_device(device)
-    with run.locked(), reproducible(run.config.threads):
+    with run.locked(), reproducible(run.config.threads), ExitStack() as stack:
         now = ground(run, program, spec, overrides or run.config.overrides, force=resume and force)
         last = newest(run, notice)
         if last is not None and not resume:
@@ -64,13 +68,22 @@ def train(
             raise Refusal(RunExists(f"{run.folder} has been trained already", None, help=help))
         data = now.data.to(place)
         task = make_task(spec, data, place)
-        loop = Loop(task, spec.settings, epochs=run.config.epochs if epochs is None else epochs)
+        if last is None:
+            start_from_runs(spec, task.instances)
+        until = run.config.epochs if epochs is None else epochs
+
+        def make_loop(levers: Sequence[str]) -> Loop:
+            return Loop(task, spec.settings, epochs=until, fused=FUSED in levers)
+
+        plan = plan_of(run, task, spec.settings, make_loop, place, notice, anew=bool(now.forced))
+        stack.enter_context(pulled(plan.levers, task))
+        loop = make_loop(plan.levers)
         if last is not None:
             restore(run, spec, task, loop, last)
-        else:
-            start_from_runs(spec, task.instances)
         if loop.finished:
             raise Refusal(_finished(run, loop))
+        if not quiet:
+            print(plan.line(), flush=True)
         if now.forced:
             notice(f"forced: {'; '.join(now.forced)}")
             run.adopt(program, spec, now.overrides)
@@ -79,7 +92,7 @@ def train(
         with run.writing():
             save_statistics(run.folder, data.statistics)
         forced = [f"step {loop.position.step}: {what}" for what in now.forced]
-        run.begin(torch.get_num_threads(), processes(), str(place), describe(data), forced)
+        run.begin(torch.get_num_threads(), processes(), str(place), describe(data), plan.document(), forced)
         result = Session(run, spec, task, loop, last).train(quiet, watcher)
         if result.finished and report:
             arrays = {part: {name: f.cpu().numpy() for name, f in of.items()} for part, of in data.parts.items()}
@@ -94,6 +107,7 @@ def evaluate(
     *,
     device: str | None = None,
     prepare: Callable[[Mapping[str, nn.Module]], None] | None = None,
+    notice: Notice = _to_stderr,
 ) -> dict[str, float]:
     """The means of what a run's step reports over a part of its data. Raises Refusal.
 
@@ -116,8 +130,10 @@ def evaluate(
         load_weights(run, spec, task.instances, tensors)
         if prepare is not None:
             prepare(task.instances)
+        plan = usable(recorded(run, spec.settings) or Plan(), task, spec.settings, place, notice)
         try:
-            return measure(task, part, spec.settings)
+            with pulled(plan.levers, task):
+                return measure(task, part, spec.settings)
         except StepError as error:
             raise Refusal(step_failed(spec, f"measuring the part {part}", error)) from error
 

@@ -20,6 +20,8 @@ from dlc.runtime.spec import read_checked
 from dlc.runtime.train import session, trainer
 from dlc.runtime.train.checkpoint import Checkpoints
 from dlc.runtime.train.loop import EpochEnded, Position, Stepped
+from dlc.runtime.train.plan import of_run
+from dlc.runtime.train.plan.choosing import SHORT
 from dlc.runtime.train.progress import Bar, describe
 from dlc.runtime.train.run import Run, weights_of_run
 from dlc.runtime.train.session import Result
@@ -353,9 +355,50 @@ def test_a_disk_that_cannot_be_written(spec: Path, tmp_path: Path, monkeypatch: 
     assert refusal(caught).message == "model.safetensors cannot be written: no space left on device"
 
 
+def test_a_plan_is_kept_and_taken_again(spec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that goes on does not choose anew, and neither does one of the plan "plain"."""
+
+    def stop(event: Stepped | EpochEnded, save: Callable[[], None]) -> None:
+        if event.position.step == 12:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    trained(spec, tmp_path / "run", watcher=stop)
+    chosen = Run.open(tmp_path / "run").config.plan
+    assert chosen is not None
+    assert list(chosen["levers"]) == ["memory kept", "fused optimiser"]
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a plan was chosen")
+
+    monkeypatch.setattr(of_run, "choose", refuse)
+    trained(spec, tmp_path / "run", resume=True)
+    assert Run.open(tmp_path / "run").config.plan == chosen
+    plain = {"settings.plan": '"plain"'}
+    given = read_checked(spec, plain)
+    run = Run.create(tmp_path / "plain", given, given.trains["Fit"], plain)
+    train(given.trains["Fit"], given, run, quiet=True, device="cpu")
+    assert (run.config.plan or {})["levers"] == []
+
+
+def test_a_run_goes_on_without_what_a_machine_has_not(spec: Path, tmp_path: Path) -> None:
+    """And says so; the same of a plan that is none."""
+    trained(spec, tmp_path / "run", epochs=1)
+    config = json.loads((tmp_path / "run/config.json").read_text())
+    config["plan"]["levers"].append("tape drive")
+    (tmp_path / "run/config.json").write_text(json.dumps(config))
+    told: list[str] = []
+    trained(spec, tmp_path / "run", epochs=2, resume=True, notice=told.append)
+    assert told == ["without tape drive, which this machine has not: the last bits may differ"]
+    config["plan"] = {"levers": []}
+    (tmp_path / "run/config.json").write_text(json.dumps(config))
+    with pytest.raises(Refusal, match=r"the plan in .* is damaged"):
+        evaluate(Run.open(tmp_path / "run"), "valid")
+
+
 def test_lines_for_each_epoch(spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     trained(spec, tmp_path / "run", quiet=False)
-    lines = capsys.readouterr().out.splitlines()
+    plan, *lines = capsys.readouterr().out.splitlines()
+    assert plan == f"plan: memory kept, fused optimiser; {SHORT}"
     assert len(lines) == 4
     assert lines[0].startswith("epoch 1/4  train: loss ")
     assert "  valid: loss " in lines[3]
