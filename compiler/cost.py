@@ -54,7 +54,8 @@ class Layer:
     """One step of a model as its summary shows it.
 
     path: of its module, or, where it owns no weights, its operation's name, numbered from the second use on.
-    Weights that several layers share are counted for the first of them. macs: multiply-adds.
+    Weights that several layers share are counted for the first of them. macs: multiply-adds. trail: the calls that lead
+    to it, and its node.
     """
 
     path: str
@@ -62,6 +63,7 @@ class Layer:
     outputs: tuple[Tensor, ...]
     learned: Learned
     macs: Dim
+    trail: tuple[Node, ...]
 
 
 class Costs:
@@ -122,12 +124,13 @@ class Costs:
         """
         self.macs(model)
         tally = _Tally(self)
-        pending = list(_walk(model, "", {}, depth, Dim.of(1)))[::-1]
+        pending = list(_walk(model, "", {}, depth, Dim.of(1), ()))[::-1]
         while pending:
             step = pending.pop()
             node = step.node
             if isinstance(node.action, Call) and step.depth > 1:
-                inner = _walk(node.action.graph, f"{step.path}.", step.lent, step.depth - 1, step.times)
+                below = (f"{step.path}.", step.lent, step.depth - 1, step.times, step.trail)
+                inner = _walk(node.action.graph, *below)
                 pending.extend(list(inner)[::-1])
                 continue
             macs = step.times * self._node_macs(node)
@@ -136,7 +139,8 @@ class Costs:
             learned = sum((tally.count(path, module) for path, module in step.owned), Learned())
             if isinstance(node.action, ReadWeight) and learned.total == 0:
                 continue
-            yield Layer(step.path, _title(node), tuple(value.type for value in node.outputs), learned, macs)
+            outputs = tuple(value.type for value in node.outputs)
+            yield Layer(step.path, _title(node), outputs, learned, macs, step.trail)
 
 
 class _Tally:
@@ -171,7 +175,7 @@ class _Step:
 
     path: what it is shown under. owned: the modules that it uses, by their paths seen from the model. lent: where the
     instances that a call passes in are, by the callee's names for them. depth: how many levels it may be opened by.
-    times: how often it runs.
+    times: how often it runs. trail: the calls that lead to it, and it.
     """
 
     node: Node
@@ -180,9 +184,12 @@ class _Step:
     lent: Mapping[str, str]
     depth: int
     times: Dim
+    trail: tuple[Node, ...]
 
 
-def _walk(graph: Graph, prefix: str, lent: Mapping[str, str], depth: int, times: Dim) -> Iterator[_Step]:
+def _walk(
+    graph: Graph, prefix: str, lent: Mapping[str, str], depth: int, times: Dim, trail: tuple[Node, ...]
+) -> Iterator[_Step]:
     taken: dict[str, int] = {}
     reachable = graph.modules | graph.borrowed
 
@@ -200,7 +207,8 @@ def _walk(graph: Graph, prefix: str, lent: Mapping[str, str], depth: int, times:
             name = _title(node)
             taken[name] = taken.get(name, 0) + 1
             path = prefix + (name if taken[name] == 1 else f"{name}_{taken[name]}")
-        yield _Step(node, path, owned, {name: place(at) for name, at in passed.items()}, depth, times * turns)
+        lending = {name: place(at) for name, at in passed.items()}
+        yield _Step(node, path, owned, lending, depth, times * turns, (*trail, node))
 
 
 def _passed(node: Node) -> dict[str, str]:

@@ -23,8 +23,9 @@ class Kept:
     """What is kept from a call until its gradients are computed.
 
     inputs, results: which of them. made: what is made besides, and seen by no one else. scratch: what is gone when the
-    call ends. undone: what lies there while its gradients are computed, besides these. dense: whether inputs must lie in memory in the order of their axes, and are copied where they do not.
-    laid: the axes of the first result in the order in which they lie in memory, the one that varies slowest first.
+    call ends. undone: what lies there while its gradients are computed, besides these. dense: whether inputs must lie
+    in memory in the order of their axes, and are copied where they do not. laid: the axes of the first result in the
+    order in which they lie in memory, the one that varies slowest first.
     """
 
     inputs: tuple[int, ...] = ()

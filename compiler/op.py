@@ -248,6 +248,10 @@ class Op(Checked):
         """Multiply-adds for inputs of these types."""
         return Dim.of(0)
 
+    def steps(self, *inputs: Any, **_: Any) -> Dim:
+        """How many computations must follow one another in a call."""
+        return Dim.of(1)
+
     def keeps(self, tape: Tape, to: tuple[Tensor, ...], *inputs: Any, **_: Any) -> Kept:
         """What a call that gradients go through keeps for them, results being of the types `to`.
 

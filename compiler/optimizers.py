@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from dlc.compiler.choice import Choice
 from dlc.compiler.op import Float, Positive, PositiveFloat
@@ -16,6 +16,11 @@ class Optimizer(Choice):
     """How weights follow their gradients."""
 
     lr: PositiveFloat
+    fused: ClassVar[bool] = False  # whether PyTorch updates all weights by one kernel, without memory in between
+
+    def remembers(self, axes: int) -> int:
+        """The numbers that are kept from step to step for each number of a weight with so many axes."""
+        return 0
 
 
 class SGD(Optimizer, name="sgd"):
@@ -25,10 +30,14 @@ class SGD(Optimizer, name="sgd"):
     momentum: Share = 0.0
     nesterov: bool = False
     weight_decay: Decay = 0.0
+    fused = True
 
     def cross_check(self) -> None:
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov looks ahead along the momentum, so it needs momentum above 0")
+
+    def remembers(self, axes: int) -> int:
+        return int(self.momentum > 0)
 
 
 class Adagrad(Optimizer, name="adagrad"):
@@ -37,6 +46,9 @@ class Adagrad(Optimizer, name="adagrad"):
     lr: PositiveFloat = 0.01
     eps: PositiveFloat = 1e-10
     weight_decay: Decay = 0.0
+
+    def remembers(self, axes: int) -> int:
+        return 1
 
 
 class RMSprop(Optimizer, name="rmsprop"):
@@ -49,6 +61,9 @@ class RMSprop(Optimizer, name="rmsprop"):
     centered: bool = False
     weight_decay: Decay = 0.0
 
+    def remembers(self, axes: int) -> int:
+        return 1 + (self.momentum > 0) + self.centered
+
 
 class Adam(Optimizer, name="adam"):
     """Kingma and Ba, 2014."""
@@ -57,6 +72,10 @@ class Adam(Optimizer, name="adam"):
     betas: tuple[Share, Share] = (0.9, 0.999)
     eps: PositiveFloat = 1e-8
     weight_decay: Decay = 0.0
+    fused = True
+
+    def remembers(self, axes: int) -> int:
+        return 2
 
 
 class AdamW(Optimizer, name="adamw"):
@@ -66,6 +85,10 @@ class AdamW(Optimizer, name="adamw"):
     betas: tuple[Share, Share] = (0.9, 0.999)
     eps: PositiveFloat = 1e-8
     weight_decay: Decay = 0.01
+    fused = True
+
+    def remembers(self, axes: int) -> int:
+        return 2
 
 
 class NAdam(Optimizer, name="nadam"):
@@ -76,6 +99,9 @@ class NAdam(Optimizer, name="nadam"):
     eps: PositiveFloat = 1e-8
     weight_decay: Decay = 0.0
 
+    def remembers(self, axes: int) -> int:
+        return 2
+
 
 class RAdam(Optimizer, name="radam"):
     """Adam whose first steps are held back as long as their variance is not known. Liu and others, 2019."""
@@ -85,6 +111,9 @@ class RAdam(Optimizer, name="radam"):
     eps: PositiveFloat = 1e-8
     weight_decay: Decay = 0.0
 
+    def remembers(self, axes: int) -> int:
+        return 2
+
 
 class Lion(Optimizer, name="lion"):
     """The sign of a momentum, with decoupled weight decay. Chen and others, 2023. Its rate is a third to a tenth of
@@ -93,6 +122,9 @@ class Lion(Optimizer, name="lion"):
     lr: PositiveFloat = 1e-4
     betas: tuple[Share, Share] = (0.9, 0.99)
     weight_decay: Decay = 0.0
+
+    def remembers(self, axes: int) -> int:
+        return 1
 
 
 class LBFGS(Optimizer, name="lbfgs"):
@@ -106,6 +138,9 @@ class LBFGS(Optimizer, name="lbfgs"):
     history: Positive = 100
     tolerance: PositiveFloat = 1e-9
 
+    def remembers(self, axes: int) -> int:
+        return 2 * self.history + 3  # steps and changes of the gradient; the last direction and two gradients
+
 
 class Muon(Optimizer, name="muon"):
     """A momentum made orthogonal, for weights with two axes; all others are left to adamw at the same rate. Jordan and
@@ -117,3 +152,6 @@ class Muon(Optimizer, name="muon"):
     betas: tuple[Share, Share] = (0.9, 0.999)
     eps: PositiveFloat = 1e-8
     weight_decay: Decay = 0.1
+
+    def remembers(self, axes: int) -> int:
+        return 1 if axes == 2 else 2

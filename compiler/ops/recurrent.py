@@ -143,6 +143,9 @@ class Recurrent(Op, abstract=True):
     def torch(self, t: TorchContext, x: Code, *state: Code) -> Code:
         return t.call(t.defining(_RUN), t.module, x, *state)
 
+    def steps(self, x: Tensor, *_: Any) -> Dim:
+        return x.shape[1] * self.depth
+
     def macs(self, x: Tensor, *_: Any) -> Dim:
         matrices = [weight for weight in self.weights(x).values() if len(weight.shape) == 2]
         return product(x.shape[:2]) * sum((product(weight.shape) for weight in matrices), Dim.of(0))

@@ -16,20 +16,22 @@ def test_the_table(dlc, narrow) -> None:
     assert result.stdout == (
         "Narrow(x: float[N, 8]) -> y: float[N, 2]\n"
         "\n"
-        "layer   operation  output        weights  biases  multiply-adds\n"
-        "---------------------------------------------------------------\n"
-        "linear  linear     float[N, 16]      128      16          128*N\n"
-        "Half    Half       float[N, 4]        64       4           64*N\n"
-        "Half_2  Half       float[N, 2]         8       2            8*N\n"
-        "---------------------------------------------------------------\n"
-        "total                                200      22          200*N\n"
+        "layer   operation  output        weights  biases  multiply-adds  activations\n"
+        "----------------------------------------------------------------------------\n"
+        "linear  linear     float[N, 16]      128      16          128*N         64*N\n"
+        "Half    Half       float[N, 4]        64       4           64*N         16*N\n"
+        "Half_2  Half       float[N, 2]         8       2            8*N          8*N\n"
+        "----------------------------------------------------------------------------\n"
+        "total                                200      22          200*N         88*N\n"
         "222 learned numbers\n"
+        "bytes of activations: 88*N kept in training, at most 80*N at once in inference\n"
+        "3 operations with multiply-adds one after another\n"
     )
 
 
 def test_a_number_for_a_dimension(dlc, narrow) -> None:
     lines = dlc("show", narrow, "--set", "N=100").stdout.splitlines()
-    assert lines[4].split() == ["linear", "linear", "float[100,", "16]", "128", "16", "12,800"]
+    assert lines[4].split() == ["linear", "linear", "float[100,", "16]", "128", "16", "12,800", "6,400"]
 
 
 def test_depth_opens_blocks(dlc, narrow) -> None:
@@ -50,8 +52,11 @@ def test_json(dlc, narrow) -> None:
         "Half_2.linear.weight", "Half_2.linear.bias",
     ]  # fmt: skip
     assert model["parameters"] == 222
+    assert (model["macs"], model["sequential_depth"]) == ("200*N", 3)
+    assert model["activations"] == {"training": "88*N", "inference": ["80*N"]}
     assert model["layers"][1] == {
         "path": "Half", "op": "Half", "output": ["N", 4], "weights": 64, "biases": 4, "macs": "64*N",
+        "activations": "16*N", "receptive_field": None,
     }  # fmt: skip
 
 
