@@ -23,6 +23,7 @@ from dlc.compiler.elaborate.values import (
     describe,
     is_sequence,
     is_tensor,
+    listed,
 )
 from dlc.compiler.errors import (
     DuplicateArgument,
@@ -115,8 +116,9 @@ def _ellipsis(frame: Frame, tree: ast.EllipsisLiteral) -> Any:
 def iterate(frame: Frame, tree: ast.Expr) -> list[Any]:
     """What a `for` goes through."""
     value = evaluate(frame, tree)
-    if is_sequence(value):
-        return list(value)
+    found = listed(value)
+    if found is not None:
+        return found
     help = None
     if isinstance(value, Dim):
         help = f"write range({tree.span.text})"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dlc.compiler.dim import Dim, DimOverflow
-from dlc.compiler.elaborate.values import Arg, Origin, describe, is_layer, is_sequence
+from dlc.compiler.elaborate.values import Arg, Origin, describe, is_layer, is_sequence, listed
 from dlc.compiler.errors import (
     DivisionByZero,
     LimitReached,
@@ -209,8 +209,9 @@ def _one(arguments: Sequence[Arg], name: str, span: Span) -> Arg:
 
 
 def _items(argument: Arg, name: str) -> list[Any]:
-    if is_sequence(argument.value):
-        return list(argument.value)
+    found = listed(argument.value)
+    if found is not None:
+        return found
     raise Refusal(StaticType(f"`{name}` goes through a list, and this is {describe(argument.value)}", argument.span))
 
 

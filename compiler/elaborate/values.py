@@ -6,12 +6,12 @@ Static numbers are `Dim` (every int, symbolic or not), `float` and `bool`; lists
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from dlc.compiler.dim import Dim, Symbol
-from dlc.compiler.graph import Check, ModelRef, Module, Value
+from dlc.compiler.graph import Check, ListModule, ModelRef, Module, Value
 from dlc.compiler.op import Op
 from dlc.grammar import ast
 from dlc.grammar.diagnostics import Refusal
@@ -172,6 +172,21 @@ def is_layer(value: object) -> bool:
 
 def is_sequence(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
     return isinstance(value, list | tuple)
+
+
+def listed(value: object) -> list[Any] | None:
+    """What there is to go through: the items of a list or tuple, and those of an instance's list of layers."""
+    match value:
+        case list() | tuple():
+            return list(cast("Sequence[Any]", value))
+        case Part(module=ListModule(items=modules)) if None not in modules:
+            return [
+                Part(f"{value.path}.{place}", module, value.instance, value.span)
+                for place, module in enumerate(modules)
+                if module is not None
+            ]
+        case _:
+            return None
 
 
 def is_tensor(value: object) -> bool:

@@ -170,6 +170,22 @@ def test_parts_of_parts_are_reached_by_name(specs: Specs) -> None:
     }
 
 
+def test_the_layers_of_an_instance_are_gone_through(specs: Specs) -> None:
+    """By `for`, `enumerate`, `zip` and `len`, of one's own and of one that is lent."""
+    graph = specs.graph(
+        "block Stack(x: float[N, d]) -> float[N, d]:\n    layers = [linear(d) for i in range(3)]\n"
+        "    h = x\n    for layer in layers:\n        h = layer(h)\n    return h\n\n"
+        "block Beside(x: float[N, d], base: layer) -> float[N, d]:\n    h = x\n"
+        "    for layer in base.layers:\n        h = layer(h) + linear(h, d, bias=false)\n    return h\n\n"
+        "model M(x: float[N, 4]) -> float[N, 4]:\n    base = Stack()\n    h = base(x)\n    y = Beside(h, base)\n"
+        "    for i, layer in enumerate(base.layers):\n        y = y + (i + len(base.layers)) * layer(h)\n"
+        "    for one, other in zip(base.layers, base.layers):\n        y = y + one(h) @ other.weight\n"
+        "    return y\n"
+    )
+    own = {f"base.layers.{place}.{part}" for place in range(3) for part in ("weight", "bias")}
+    assert set(paths(graph)) == own | {"Beside.linear.weight", "Beside.linear_2.weight", "Beside.linear_3.weight"}
+
+
 def test_an_instance_may_meet_batches_of_other_sizes(specs: Specs) -> None:
     graph = specs.graph(
         "model M(x: float[N, 4], y: float[7, 4]) -> float[N, 3]:\n    f = linear(3)\n"
