@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dlc.compiler.dim import Dim
-from dlc.compiler.flow.reading import Flow, batched
 from dlc.compiler.op import Example, Op
 from dlc.compiler.torch.context import Code, TorchContext
 from dlc.compiler.types import ShapeError, Tensor, product, require_rank
@@ -45,12 +44,6 @@ class GruStep(Op):
         if weight_x.shape != (rows, x.shape[1]) or weight_h.shape != (rows, h.shape[1]) or bias.shape != (rows * 2,):
             raise ShapeError("weight_x", f"the weights {weight_x}, {weight_h} and {bias} do not fit {x} and {h}")
         return h
-
-    def flow(
-        self, to: tuple[Tensor, ...], x: Tensor, h: Tensor, weight_x: Tensor, weight_h: Tensor, bias: Tensor
-    ) -> Flow:
-        flow = batched(to[0], x, h, weight_x, weight_h, bias)
-        return Flow((*flow.reads[:2], None, None, None), flow.result, flow.sizes, fixed=flow.fixed)
 
     def torch(self, t: TorchContext, *operands: Code) -> Code:
         return t.call(t.defining(_GRU), *operands, self.reset_after)
