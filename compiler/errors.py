@@ -250,18 +250,6 @@ class OpenWeight(Diagnostic):
     )
 
 
-class NotBuilt(Diagnostic):
-    """The language has this construct, and this version of the compiler cannot translate it."""
-
-    code = "DL4008"
-    example = (
-        "model M(x: float[N, 4]) -> float[N]:\n    return x -> linear(1) -> squeeze(1)\n\n"
-        'data D:\n    source = sklearn("iris")\n    x: float[4] = data\n\n'
-        "train T on D:\n    net = M()\n    settings:\n        epochs = 1\n        bucket = 8\n"
-        "    step:\n        minimize mean(net(x))\n"
-    )
-
-
 class UnknownOverride(Diagnostic):
     """`--set` names something that the spec does not have."""
 

@@ -93,7 +93,7 @@ class Settings(Checked):
     seed: NonNegative = 0
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     checkpoint: CheckpointInterval = CheckpointInterval()
-    bucket: bool = False
+    bucket: str | None = None
     plan: Literal["auto", "plain"] = "auto"
 
     def cross_check(self) -> None:

@@ -10,7 +10,7 @@ from dlc.compiler.elaborate import choosing, effects, evaluation, reports
 from dlc.compiler.elaborate.demands import check_demands
 from dlc.compiler.elaborate.frame import Frame
 from dlc.compiler.elaborate.values import Arg, describe, is_sequence
-from dlc.compiler.errors import BadSetting, NotBuilt, StaticType, UnknownSetting
+from dlc.compiler.errors import BadSetting, StaticType, UnknownSetting
 from dlc.compiler.program import DataSpec, Step
 from dlc.compiler.settings import Average, CheckpointInterval, Optimizer, Schedule, Settings, StopEarly
 from dlc.grammar import ast
@@ -32,7 +32,7 @@ def settings_of(top: Frame, tree: ast.Train, data: DataSpec, steps: Mapping[str,
     spans: dict[str, Span] = {}
     for name, value in trees.items():
         try:
-            values[name] = _value(top, name, value, overrides)
+            values[name] = _value(top, name, value, overrides, data)
             spans[name], spans[f"{name}.on"] = value.span, _watched(value)
         except Refusal as refusal:
             top.report(refusal)
@@ -101,7 +101,7 @@ def _made(top: Frame, values: Mapping[str, Any], spans: Mapping[str, Span], plac
 # --- one setting ------------------------------------------------------------------------------------------------
 
 
-def _value(top: Frame, name: str, tree: ast.Expr, overrides: Mapping[str, ast.Expr]) -> Any:
+def _value(top: Frame, name: str, tree: ast.Expr, overrides: Mapping[str, ast.Expr], data: DataSpec) -> Any:
     if name in _FAMILIES:
         return choosing.choose(top, name, _FAMILIES[name], tree, _overridden(top, name, overrides))
     if name in _FORMS:
@@ -109,7 +109,7 @@ def _value(top: Frame, name: str, tree: ast.Expr, overrides: Mapping[str, ast.Ex
     if name == "rates":
         return _rates(top, tree)
     if name == "bucket":
-        raise Refusal(NotBuilt("this version cannot make batches of like length", tree.span))
+        return _bucket(tree, data)
     if name == "batch" and isinstance(tree, ast.Name) and tree.id == "all":
         return "all"
     if name == "batch" and isinstance(tree, ast.Name) and tree.id not in top.scope:
@@ -120,6 +120,19 @@ def _value(top: Frame, name: str, tree: ast.Expr, overrides: Mapping[str, ast.Ex
     if not is_sequence(value) and not isinstance(value, Dim | float | bool | str | None):
         raise Refusal(StaticType(f"`{name}` is a number or a string, and this is {describe(value)}", tree.span))
     return value
+
+
+def _bucket(tree: ast.Expr, data: DataSpec) -> str | None:
+    """The field that tells an example's length."""
+    if isinstance(tree, ast.Literal) and tree.value is None:
+        return None
+    numbers = [name for name, field in data.fields.items() if field.type.rank == 0]
+    if isinstance(tree, ast.Name) and tree.id in numbers:
+        return tree.id
+    near = nearest(tree.id, numbers) if isinstance(tree, ast.Name) else None
+    known = f"{data.name} has {', '.join(numbers)}" if numbers else f"{data.name} has none: add one, as length: int[]"
+    message = "`bucket` names a field with a number for each example, its length"
+    raise Refusal(BadSetting(message, tree.span, help=f"did you mean `{near}`?" if near else known))
 
 
 def _overridden(top: Frame, family: str, overrides: Mapping[str, ast.Expr]) -> list[Arg]:

@@ -68,7 +68,8 @@ _WHAT = {
     "seed": "of the split, the first weights, the order and all random draws",
     "precision": "what networks compute in: weights and updates are fp32 in any case, fp16 scales its losses",
     "checkpoint": "when the state is saved, see [checkpoints](#checkpoints)",
-    "bucket": "batches of like length",
+    "bucket": "the field by which batches are of like length, as in `bucket = length`: each pool of fifty batches is "
+    "sorted by it",
     "plan": "how a step is run: as is measured to be fastest, or as PyTorch runs it by default, see "
     "[how a step is run](#how-a-step-is-run)",
 }

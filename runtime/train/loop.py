@@ -13,11 +13,11 @@ from torch import Tensor
 
 from dlc.compiler.schedules import Plateau
 from dlc.compiler.settings import Settings
-from dlc.runtime.seeds import Stream, permutation
 from dlc.runtime.train.averaging import WeightAverage
 from dlc.runtime.train.descent import Descent, Minimize, NotFinite
 from dlc.runtime.train.metrics import Averages, Measured
 from dlc.runtime.train.normalisation import batch_norms, measure_statistics
+from dlc.runtime.train.order import epoch_order
 from dlc.runtime.train.schedules import factor
 from dlc.runtime.train.task import Task, batches, length, means_of, measure, named
 from dlc.runtime.train.tracing import first_spoilt
@@ -156,11 +156,11 @@ class Loop:
             self.position = Position(self.position.epoch + 1, 0, self.position.step)
 
     def _order(self) -> Tensor | None:
-        """The order of this epoch's examples: a function of the seed and the epoch, whatever came before."""
-        if self._settings.batch == "all" or not self._settings.shuffle:
-            return None
-        order = permutation(self._count, self._settings.seed, Stream.SHUFFLE, self.position.epoch)
-        return torch.as_tensor(order).to(self.device)
+        """The order of this epoch's examples."""
+        by = self._settings.bucket
+        lengths = None if by is None else self._train[by].cpu().numpy()
+        found = epoch_order(self._count, self._settings, self.position.epoch, lengths)
+        return None if found is None else torch.as_tensor(found).to(self.device)
 
     def _step(self, order: Tensor | None) -> Stepped:
         start, stop = self._bounds[self.position.batch]
