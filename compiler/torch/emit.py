@@ -114,7 +114,8 @@ def _drafted(
     instances = [(block, True) for module in train.instances.values() for block in blocks(module)]
     called = [form for form in forms([(graph, False) for graph in graphs]) if form[0] not in graphs]
     drafting.add_all([*instances, *called])
-    return drafting, drafting.merged(taken=("build", *taken, *map(identifier, train.instances)))
+    given = [name for graph in graphs for name in graph.inputs]
+    return drafting, drafting.merged(taken=("build", *taken, *map(identifier, (*train.instances, *given))))
 
 
 def emit_fields(data: DataSpec, passes: tuple[Pass, ...] = LOOPS) -> str:
@@ -124,7 +125,8 @@ def emit_fields(data: DataSpec, passes: tuple[Pass, ...] = LOOPS) -> str:
     drafting = Drafting(files, passes)
     named = field_functions(data)
     drafting.add_all([form for graph in named for form in forms([(graph, False)])])
-    merged = drafting.merged(taken=named.values(), apart=named)
+    read = [identifier(name) for graph in named for name in graph.inputs]
+    merged = drafting.merged(taken=(*named.values(), *read), apart=named)
     functions = [function(name, drafting.drafts[graph, False], merged) for graph, name in named.items()]
     return write_file(data.name, data.span, files, [definition(unit) for unit in (*merged.units, *functions)])
 

@@ -82,7 +82,7 @@ def evaluate_function(
 def procedure_function(train: TrainSpec, procedure: Procedure, drafting: Drafting, merged: Merger) -> Merged:
     """A procedure under its name, which takes the instances, then its tensor parameters, and gives its results."""
     graph = run(drafting.passes, procedure.graph)
-    made = _Function(train, graph, drafting, Differentiation(graph))
+    made = _Function(train, graph, drafting, merged, Differentiation(graph))
     for place, node in enumerate(graph.nodes):
         made.body.run(place, node)
     returns = made.body.give()
@@ -92,7 +92,8 @@ def procedure_function(train: TrainSpec, procedure: Procedure, drafting: Draftin
 class _Function:
     """A function over the instances, in the making.
 
-    kept: values that are used besides the outputs. copied: the weights that are copied where they are read.
+    merged: what its names must not hide. kept: values that are used besides the outputs. copied: the weights that are
+    copied where they are read.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class _Function:
         train: TrainSpec,
         graph: Graph,
         drafting: Drafting,
+        merged: Merger,
         differentiation: Differentiation,
         *,
         kept: Sequence[Value] = (),
@@ -118,7 +120,7 @@ class _Function:
             drafting.call,
             write_loop,
             drafting.files,
-            reserved=[*names, "minimize", UNFLATTEN],
+            reserved=[*names, *(unit.name for unit in merged.units), "minimize", UNFLATTEN],
             training=f"{names[0]}.training" if names else "True",
             kept=kept,
             differentiation=differentiation,
@@ -146,7 +148,8 @@ def _measured(
     kept = [effect.value for _, effect in step.effects if isinstance(effect, Minimize)]
     kept += [value for measure in measuring.measures for value in measure.reads]
     differentiation = of_step(step, train.instances)
-    made = _Function(train, step.graph, drafting, differentiation, kept=kept, copied=copied(step, train.instances))
+    places = copied(step, train.instances)
+    made = _Function(train, step.graph, drafting, merged, differentiation, kept=kept, copied=places)
     _write(step, measuring, made.body, made.reach)
     returns = "dict" if measuring.finishes else "dict[str, Tensor]"
     return replace(made.merged(merged, given), returns=returns)

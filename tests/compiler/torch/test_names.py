@@ -7,7 +7,7 @@ import keyword
 import pytest
 import torch
 
-from dlc.compiler.torch.emit import emit_training
+from dlc.compiler.torch.emit import emit_procedure, emit_training
 from dlc.compiler.torch.names import MODULE_ATTRIBUTES, RESERVED, identifier, is_attribute, item_name, snake, unused
 
 from .specs import emitted, module, program, run
@@ -96,3 +96,38 @@ def test_a_function_that_is_told_of_training_may_have_an_input_of_that_name() ->
     net = names["build"]()["net"].eval()
     names["step"](net, losses.append, x)
     torch.testing.assert_close(losses, [net(3 * x).mean()])
+
+
+def test_names_of_a_step_and_of_fields_do_not_hide_the_functions_of_blocks() -> None:
+    checked = program("""
+        block Goal(x: float[N, d]) -> float[N]:
+            return sum(x, axis=1) * 3
+        block Half(x: float[N]) -> float[N]:
+            return x / 2
+        model Net(x: float[N, d]) -> (y: float[N]):
+            return x -> linear(1) -> squeeze(1)
+        data Houses:
+            source = csv("houses.csv")
+            features: float[10] = data
+            half: float[] = goal
+            split = (train=0.8, valid=0.2)
+        train Prices on Houses:
+            net = Net()
+            settings:
+                epochs = 2
+            step:
+                goal = Goal(features)
+                minimize mean(net(features) * goal) + mean(Half(half) * goal)
+            price(x: float[N, 10]):
+                goal = Goal(x)
+                return goal * net(x) + goal
+    """)
+    train = checked.trains["Prices"]
+    names = run(emit_training(train))
+    x, half, losses = torch.randn(3, 10), torch.randn(3), []
+    net = names["build"]()["net"]
+    names["step"](net, losses.append, x, half)
+    goal = x.sum(1) * 3
+    torch.testing.assert_close(losses, [(net(x) * goal).mean() + (half / 2 * goal).mean()])
+    priced = run(emit_procedure(train, "price"))
+    torch.testing.assert_close(priced["price"](net, x), goal * net(x) + goal)

@@ -59,6 +59,16 @@ train Judged on Points:
     step:
         minimize mean(D(x) ** 2)
 
+train Taught on Points:
+    D = Judge() from "ORIGIN"
+    G = Generator()
+    settings:
+        batch = all
+        epochs = 2
+        optimizer = sgd(lr=0.1)
+    step:
+        minimize mean(softplus(-D(G(normal(N, 4))))) over G
+
 train Half on Points:
     D = Judge()
     settings:
@@ -202,6 +212,16 @@ def test_weights_from_another_run(spec: Path, tmp_path: Path) -> None:
     assert tuned.keys() == {name.removeprefix("D.") for name in base if name.startswith("D.")}
     for name, value in tuned.items():
         torch.testing.assert_close(value, base[f"D.{name}"])
+
+
+def test_what_starts_from_a_run_may_stay_as_it_is(spec: Path, tmp_path: Path) -> None:
+    trained(spec, tmp_path / "base", epochs=1)
+    trained(spec, tmp_path / "taught", "Taught")
+    base, taught = load_file(tmp_path / "base/model.safetensors"), load_file(tmp_path / "taught/model.safetensors")
+    judge = [name for name in base if name.startswith("D.")]
+    assert judge
+    for name in judge:
+        assert torch.equal(taught[name], base[name])
 
 
 def test_fp16_needs_an_accelerator(spec: Path, tmp_path: Path) -> None:
