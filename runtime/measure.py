@@ -18,17 +18,23 @@ if TYPE_CHECKING:
 
 
 def measure_run(
-    run: Run, part: str, *, onnx: str | None = None, name: str | None = None, device: str | None = None
+    run: Run,
+    part: str,
+    *,
+    onnx: str | None = None,
+    name: str | None = None,
+    device: str | None = None,
+    provider: str = "CPU",
 ) -> dict[str, float]:
     """The means of what the run's step minimises and reports over a part of its data.
 
     onnx: an export that computes the network in place of PyTorch. name: the instance, or its model, that it stands
-    for, where there are several. Raises Refusal.
+    for, where there are several. provider: of onnxruntime, what computes it. Raises Refusal.
     """
     if onnx is None:
         return evaluate(run, part, device=device)
     instance = choose_instance(run, name)
-    stand_in = StandIn(Session(onnx))
+    stand_in = StandIn(Session(onnx, provider=provider))
 
     def replace(instances: Mapping[str, torch.nn.Module]) -> None:
         stand_in.take_place(instances[instance])

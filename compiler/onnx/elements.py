@@ -62,3 +62,8 @@ def from_onnx(number: int) -> DType | None:
 def from_schema(type: str) -> DType | None:
     """The element type that a schema calls `tensor(int64)`, none for one that the language does not know."""
     return _BY_NAME.get(type)
+
+
+def schema_type(dtype: DType) -> str:
+    """What schemas and kernels call the element type, `tensor(int64)`."""
+    return f"tensor({_KNOWN[dtype][1]})"

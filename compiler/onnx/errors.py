@@ -62,3 +62,35 @@ class NothingCompared(Diagnostic):
 
     code = "DL7005"
     example = "model M(x: float[N, 4]) -> float[N, 4]:\n    require N > 5000\n    return relu(x)\n"
+
+
+class PrecisionLost(Diagnostic):
+    """In a lower precision the run's own metrics fall by more than `--max-drop` allows, or outputs lie further from
+    those in single precision than rounding explains. The report gives all of them. `--precision fp16`, and int8 with
+    ranges that are calibrated, or with ranges that are not, lose different things.
+    """
+
+    code = "DL7008"
+    example = "dlc export run -o model.onnx --precision int8 --max-drop 0"
+
+
+class NoKernels(Diagnostic):
+    """onnxruntime's provider has no kernels that compute an operation in this precision, so a model in it would not
+    open. For bfloat16 the processor's provider has almost none.
+    """
+
+    code = "DL7009"
+    example = "dlc export run -o model.onnx --precision bf16"
+
+
+class NothingQuantised(Diagnostic):
+    """An export in 8-bit integers was asked for, and the model has nothing that would be computed in them: no product
+    with a stored matrix, no table of at least eight numbers a row, no LSTM and, where ranges are calibrated, no
+    convolution with stored weights.
+    """
+
+    code = "DL7010"
+    example = (
+        "model M(x: float[N, 1, 8, 8]) -> float[N, 4, 8, 8]:\n"
+        "    return x -> conv(4, 3)  # exported by dlc export RUN --precision int8, without --calibrate\n"
+    )

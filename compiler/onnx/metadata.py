@@ -18,6 +18,7 @@ RANGES = "dlc.ranges"
 CHECKS = "dlc.checks"
 NOISE = "dlc.noise"
 VERIFIED = "dlc.verified"
+PRECISION = "dlc.precision"
 LINE = "dlc.line"
 MAIN = "spec.dl"  # what a run calls the spec itself
 

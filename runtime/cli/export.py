@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dlc.runtime.cli.eval import default_part
+from dlc.runtime.cli.lowering import as_document, precision_options, told, wanted
 from dlc.runtime.cli.options import SELECTION, Pair, Selection, json_option
 from dlc.runtime.cli.output import refusing_to_write, write_json
 from dlc.runtime.show.columns import columns
 
 if TYPE_CHECKING:
+    from dlc.compiler.onnx.model import Model
+    from dlc.runtime.infer.precision import Lowered
     from dlc.runtime.infer.verify import Report
     from dlc.runtime.trained import Trained
 
@@ -30,6 +34,7 @@ _FEW = 4  # sizes that are told one by one
 )
 @click.option("--noise", is_flag=True, help="Make what is drawn at random inputs, one for each draw.")
 @click.option("--functions", is_flag=True, help="Write each block as a function; by default all is flat.")
+@precision_options
 @json_option("Print what was compared as JSON.")
 def command(
     selection: Selection,
@@ -40,6 +45,10 @@ def command(
     statics: tuple[tuple[str, str], ...],
     noise: bool,
     functions: bool,
+    precision: str | None,
+    calibrate: str | None,
+    max_drop: float | None,
+    provider: str | None,
     as_json: bool,
 ) -> None:
     """Write a trained model, or a procedure, as ONNX, with the spec's names and its open dimensions.
@@ -59,6 +68,9 @@ def command(
         raise click.UsageError("either a model is exported, or a procedure")
     if statics and procedure is None:
         raise click.UsageError("--set goes with a procedure; a model keeps the values that it was trained with")
+    if calibrate is not None and procedure is not None:
+        raise click.UsageError("--calibrate goes with a model; a procedure is not applied to the data")
+    lowering = wanted(precision, calibrate, max_drop, provider, verify=verify)
     run = Run.open(selection.path)
     if procedure is None:
         trained = trained_model(run, name)
@@ -66,15 +78,25 @@ def command(
         trained = exported(choose_procedure(run, procedure, dict(statics)))
     if noise:
         trained = _with_noise(trained)
-    built = onnx_model(trained.model, trained.weights)
-    if functions:
-        built = with_functions(built)
+    finish = with_functions if functions else _as_it_is
+    lowered: Lowered | None = None
     with refusing_to_write(output):
-        report = write_export(trained, built, Path(output), verify=verify)
+        if lowering is None:
+            built = finish(onnx_model(trained.model, trained.weights))
+            report = write_export(trained, built, Path(output), verify=verify)
+        else:
+            from dlc.runtime.lowering import write_lowered
+
+            part = default_part(list(run.spec.data.split)) if procedure is None else None
+            report, lowered = write_lowered(run, trained, Path(output), lowering, part=part, finish=finish)
     if as_json:
-        write_json(_document(trained, output, report))
+        write_json(_document(trained, output, report) | as_document(lowered))
     else:
-        click.echo(_told(trained, output, report))
+        click.echo("\n".join([_told(trained, output, report), *told(lowered)]))
+
+
+def _as_it_is(model: Model) -> Model:
+    return model
 
 
 def _with_noise(trained: Trained) -> Trained:
