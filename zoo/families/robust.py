@@ -12,7 +12,8 @@ def _attacked(shop: Workshop) -> str:
     hardened = shop.train("Hardened").measure("test")
     reached = (
         f"accuracy {plain['accuracy']:.3f}, attacked {plain['attacked']:.3f}; taken for a given other "
-        f"{plain['mistaken']:.3f}, attacked {plain['fooled']:.3f}; trained on attacks {hardened['accuracy']:.3f}, attacked {hardened['attacked']:.3f}"
+        f"{plain['mistaken']:.3f}, attacked {plain['fooled']:.3f}; "
+        f"trained on attacks {hardened['accuracy']:.3f}, attacked {hardened['attacked']:.3f}"
     )
     lowers = plain["attacked"] < plain["accuracy"] - 0.2 and plain["fooled"] > plain["mistaken"] + 0.1
     return need(lowers and hardened["attacked"] > plain["attacked"] + 0.1, reached)
