@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,10 +35,11 @@ class CommandError(Exception):
 
 @dataclass(frozen=True)
 class Trained:
-    """A run that is finished, and the seconds that it took."""
+    """A run that is finished, and the seconds that it took. name: of its `train` block or spec, in lower case."""
 
     run: Run
     seconds: float
+    name: str
 
     def measure(self, part: str) -> dict[str, float]:
         """What the step minimises and reports, over a part of the data."""
@@ -90,11 +92,16 @@ class Export:
 
 
 class Workshop:
-    """Where a spec is trained. folder: for its runs."""
+    """Where a spec is trained. folder: for its runs.
+
+    A `train` block is trained with the folder as working directory, into `runs/` and its name in lower case, so that
+    another may start from it; later trainings of the same have a number behind the name.
+    """
 
     def __init__(self, spec: Path, folder: Path) -> None:
-        self.spec = spec
-        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.spec = spec.absolute()
+        self.folder = folder.absolute()
         self.trainings: list[Trained] = []
 
     def train(self, name: str | None = None, /, *, epochs: int | None = None, **overrides: Any) -> Trained:
@@ -102,14 +109,17 @@ class Workshop:
 
         overrides: as --set takes them, text standing for what it says: width=64, **{"settings.optimizer": "sgd(lr=1)"}.
         """
-        output = self.folder / f"{len(self.trainings)}-{name or self.spec.stem}"
+        called = (name or self.spec.stem).lower()
+        earlier = sum(trained.name == called for trained in self.trainings)
+        output = self.folder / "runs" / (f"{called}-{earlier + 1}" if earlier else called)
         command = ["train", f"{self.spec}:{name}" if name else str(self.spec), "-o", str(output), "--quiet"]
         command += ["--epochs", str(epochs)] if epochs else []
         for key, value in overrides.items():
             command += ["--set", f"{key}={value}"]
         begun = time.perf_counter()
-        _dlc(*command)
-        trained = Trained(Run.open(output), time.perf_counter() - begun)
+        with chdir(self.folder):
+            _dlc(*command)
+        trained = Trained(Run.open(output), time.perf_counter() - begun, called)
         self.trainings.append(trained)
         return trained
 
