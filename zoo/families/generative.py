@@ -37,7 +37,7 @@ def gan(shop: Workshop) -> str:
     what="closed-form forward process, noise prediction, the sampling loop",
     asked="the sampler, exported as one ONNX file, gives PyTorch's samples for the same noise",
     data="digits",
-    small={"steps": 40, "width": 8},
+    small={"steps": 10, "last": 0.02, "width": 8},
 )
 def ddpm(shop: Workshop) -> str:
     trained = shop.train()
