@@ -245,6 +245,16 @@ def additive(state: State) -> Callable[..., tuple[Tensor, Tensor]]:
     return run
 
 
+def products(state: State) -> Callable[..., tuple[Tensor, Tensor]]:
+    query, key = (linear(state, name) for name in ("query", "key"))
+
+    def run(now: Tensor, notes: Tensor) -> tuple[Tensor, Tensor]:
+        looked = [torch.softmax(key(own) @ query(one) / 6**0.5, 0) for one, own in zip(now, notes, strict=True)]
+        return torch.stack([weights @ own for weights, own in zip(looked, notes, strict=True)]), torch.stack(looked)
+
+    return run
+
+
 def writer(state: State) -> Callable[..., Tensor]:
     attend = additive(below(state, "attend"))
     cell = nn.GRUCell(16 + 12, 6)
@@ -292,6 +302,7 @@ CASES = [
     Case("Bottleneck", "4, 2", {"x": IMAGE}, residual(2, ("ConvBlock", "ConvBlock_2"), True)),
     Case("Encoder", "6", {"x": X}, reader),
     Case("AdditiveAttention", "", {"state": STATE, "notes": NOTES}, additive),
+    Case("DotAttention", "", {"state": STATE, "notes": NOTES}, products),
     Case("Decoder", "", {"x": X, "state": STATE, "notes": NOTES}, writer),
 ]
 
