@@ -316,3 +316,21 @@ class NotResumable(Diagnostic):
 
     code = "DL8020"
     example = "$ dlc train digits.dl --verify-resume\n"
+
+
+class DoesNotFit(Diagnostic):
+    """A model does not fit into a memory at any size of the dimension that `dlc fit` was to find, or the spec allows
+    none of its sizes. Fewer bytes are taken by `--precision bf16`, by an optimiser that remembers less, or by smaller
+    numbers for other dimensions."""
+
+    code = "DL8021"
+    example = "$ dlc fit gpt2.dl:GPT2 --memory 100MB --solve N --set T=1024\n"
+
+
+class CannotMigrate(Diagnostic):
+    """Weights cannot be carried to the changed spec as it is asked for: a tensor of the run would have another shape
+    there, or nothing at all in the new spec is called as it was. A map tells what became of names, and `initial` in it
+    that a weight starts anew."""
+
+    code = "DL8022"
+    example = "$ dlc migrate runs/narrow wide.dl -o runs/wide  # where a layer has become wider\n"

@@ -12,6 +12,7 @@ from dlc.grammar.suggest import nearest
 
 # Listed with their first lines, so that `dlc --help` imports none of them.
 COMMANDS = {
+    "new": "Start a small project: a spec, its data, a README.",
     "check": "Parse and check specs.",
     "show": "Summarise models: layers, shapes, weights, costs.",
     "compile": "Write what a stage of the compiler made of a spec.",
@@ -19,6 +20,9 @@ COMMANDS = {
     "eval": "Measure a run on a part of its data.",
     "export": "Write a trained model as ONNX.",
     "run": "Run a model on inputs in onnxruntime.",
+    "fit": "Find the largest batch, or other dimension, that fits into a memory.",
+    "diff": "Tell what changed between two specs or runs.",
+    "migrate": "Carry the weights of a run to a changed spec.",
     "bench": "Measure how long a model takes in onnxruntime.",
     "call": "Run a procedure of a run, such as sampling.",
     "fmt": "Lay specs out in the canonical way.",

@@ -1,0 +1,1 @@
+"""The weights of a run carried to a changed spec."""
