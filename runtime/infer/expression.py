@@ -18,6 +18,11 @@ _OPERATORS: dict[type[ast.operator], Callable[[Dim, Dim], Dim]] = {
     ast.Pow: Dim.__pow__,
 }
 
+# The signs in names of sizes that Python's names do not have, a prime and what stands for all leading axes, and letters
+# that look like them.
+_LETTERS = str.maketrans("'…", "\u02b9\ua78f")
+_SIGNS = str.maketrans("\u02b9\ua78f", "'…")
+
 
 class Symbols:
     """The symbols of one model, made as their names are met."""
@@ -30,7 +35,7 @@ class Symbols:
         if len(text) > _MAX_LENGTH:
             raise ValueError("an expression for a size is too long")
         try:
-            return self._size(ast.parse(text, mode="eval").body)
+            return self._size(ast.parse(text.translate(_LETTERS), mode="eval").body)
         except (SyntaxError, RecursionError, MemoryError, ArithmeticError, TypeError, DimOverflow) as error:
             raise ValueError(f"`{text}` is not a size: {error}") from error
 
@@ -39,6 +44,7 @@ class Symbols:
             case ast.Constant(int(value)):
                 return Dim.of(value)
             case ast.Name(name):
+                name = name.translate(_SIGNS)
                 return self._known.setdefault(name, Dim.symbol(name))
             case ast.UnaryOp(ast.USub(), operand):
                 return -self._size(operand)

@@ -41,6 +41,12 @@ MEMORY = ("float[N, S, 16]", sequence(2, 7, 16))
 NOTES = ("float[N, S, 12]", sequence(2, 7, 12))
 STATE = ("float[N, 6]", sequence(2, 6))
 IMAGE = ("float[N, 8, H, W]", sequence(2, 8, 9, 10))
+VECTORS = ("float[N, 6]", sequence(4, 6))
+DRAWN = ("float[N, K]", sequence(4, 9))
+TABLE = ("float[V, 6]", sequence(20, 6))
+SHARE = ("float[V]", sequence(30).softmax(0))
+KEEP = ("float[V]", sequence(30).flip(0).sigmoid())
+NOISE = ("float[V]", sequence(31)[1:].softmax(0))
 
 
 @dataclass(frozen=True)
@@ -270,6 +276,37 @@ def writer(state: State) -> Callable[..., Tensor]:
     return run
 
 
+# --- words ------------------------------------------------------------------------------------------------------
+
+
+def nearest(_: State) -> Callable[..., Tensor]:
+    return lambda vector, table: tuple(nn.functional.cosine_similarity(vector[:, None], table[None], dim=2).topk(3))
+
+
+def sampling(_: State) -> Callable[..., Tensor]:
+    """The ratios of a word's frequency to a threshold, as the papers' C code has them."""
+
+    def rates(share: Tensor) -> Tensor:
+        noise = share.double() ** 0.75
+        return torch.minimum(share.new_ones(()), (0.02 / share).sqrt()), (noise / noise.sum()).float()
+
+    return rates
+
+
+def negative_sampling(_: State) -> Callable[..., Tensor]:
+    return lambda near, far: -nn.functional.logsigmoid(near) - nn.functional.logsigmoid(-far).sum(1, keepdim=True)
+
+
+def unigram(_: State) -> Callable[..., Tensor]:
+    """A word is there with probability p / (p + 5 q), p its share among those that are kept, and q among the noise."""
+
+    def scores(share: Tensor, keep: Tensor, noise: Tensor) -> Tensor:
+        kept = share * keep / (share * keep).sum()
+        return torch.logit(kept / (kept + 5 * noise))
+
+    return scores
+
+
 CASES = [
     Case("FeedForward", "24", {"x": X}, perceptron("linear", "linear_2", activation=nn.GELU)),
     Case("FeedForward", "activation=silu, drop=0.5", {"x": X}, perceptron("linear", "linear_2", activation=nn.SiLU)),
@@ -300,6 +337,10 @@ CASES = [
     Case("Residual", "6, 2", {"x": IMAGE}, residual(2, ("ConvBlock",), True)),
     Case("Bottleneck", "", {"x": IMAGE}, residual(1, ("ConvBlock", "ConvBlock_2"), False)),
     Case("Bottleneck", "4, 2", {"x": IMAGE}, residual(2, ("ConvBlock", "ConvBlock_2"), True)),
+    Case("Nearest", "3", {"vector": VECTORS, "table": TABLE}, nearest),
+    Case("Sampling", "0.02", {"share": SHARE}, sampling),
+    Case("NegativeSampling", "", {"near": VECTORS, "far": DRAWN}, negative_sampling),
+    Case("Unigram", "5", {"share": SHARE, "keep": KEEP, "noise": NOISE}, unigram),
     Case("Encoder", "6", {"x": X}, reader),
     Case("AdditiveAttention", "", {"state": STATE, "notes": NOTES}, additive),
     Case("DotAttention", "", {"state": STATE, "notes": NOTES}, products),

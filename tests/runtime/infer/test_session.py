@@ -11,6 +11,7 @@ import onnx
 import pytest
 from onnx import helper
 
+import dlc
 from dlc.compiler.onnx.emit import build_model, save_model
 from dlc.compiler.program import Model
 from dlc.compiler.weights import draw_weights
@@ -250,3 +251,16 @@ def test_empty_sequences_are_refused_before_onnxruntime_ends_the_process(
     with pytest.raises(Refusal) as caught:
         Session(path, trusted=True).run(x=np.zeros((*sizes, 3), np.float32))
     assert f"{symbol} >= 1" in "".join(caught.value.diagnostics[0].notes)
+
+
+def test_a_model_whose_sizes_have_signs_in_their_names_reads_them_back(tmp_path: Path) -> None:
+    (tmp_path / "spec.dl").write_text(
+        "model Words(word: int[...] < 10, x: float[N, T']) -> (vector: float[..., 4], y: float[N, 2*T']):\n"
+        "    return embedding(word, 10, 4), concat(x, x, axis=1)\n"
+    )
+    (tmp_path / "words.onnx").write_bytes(dlc.load(tmp_path / "spec.dl").onnx("Words").SerializeToString())
+    session = dlc.Session(tmp_path / "words.onnx")
+    assert [str(size) for port in session.inputs for size in port.shape] == ["…", "N", "T'"]
+    assert [str(size) for port in session.outputs for size in port.shape] == ["…", "4", "N", "2*T'"]
+    found = session.call({"word": np.arange(3), "x": np.ones((2, 5), np.float32)})
+    assert (found["vector"].shape, found["y"].shape) == ((3, 4), (2, 10))
