@@ -38,11 +38,14 @@ def _as_number(value: Any) -> int | float | bool:
 
 def shape_of(values: Any) -> tuple[int, ...]:
     """The lengths of nested tuples, from the outside in."""
-    return (len(values), *shape_of(values[0])) if isinstance(values, tuple) else ()
+    if not isinstance(values, tuple):
+        return ()
+    rows = cast("tuple[Any, ...]", values)
+    return len(rows), *shape_of(rows[0])
 
 
 def _as_floats(values: Any) -> Any:
-    return tuple(map(_as_floats, values)) if isinstance(values, tuple) else float(values)
+    return tuple(map(_as_floats, cast("tuple[Any, ...]", values))) if isinstance(values, tuple) else float(values)
 
 
 class Literal(Op, name="tensor"):

@@ -65,7 +65,7 @@ def _augmenting(train: TrainSpec, augment: Graph) -> str:
 def augment_function(train: TrainSpec, augment: Graph, drafting: Drafting, merged: Merger) -> Merged:
     """`augment`, from the fields of a batch to those that are bound anew."""
     graph = run(drafting.passes, augment)
-    made = _Function(replace(train, instances={}), graph, drafting, Differentiation(graph))
+    made = _Function(replace(train, instances={}), graph, drafting, merged, Differentiation(graph))
     for place, node in enumerate(graph.nodes):
         made.body.run(place, node)
     returns = made.body.give()

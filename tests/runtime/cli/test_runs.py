@@ -54,7 +54,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     try:
         trained = call("train", "flower.dl", "-o", "run")
         assert trained.exit_code == 0, trained.stderr
-        lines = trained.stdout.splitlines()
+        plan, *lines = trained.stdout.splitlines()
+        assert plan.startswith("plan: memory kept")
         assert [line.split("  train: ")[0] for line in lines[:12]] == [
             f"epoch {number:2}/12" for number in range(1, 13)
         ]
