@@ -71,10 +71,14 @@ class Words(Tokenizer):
         import numpy as np
 
         words = _WORD.findall(text.lower())
-        counts = Counter(words)
-        frequent = sorted(counts, key=lambda word: (-counts[word], word))[: self.vocab - 1]
-        numbers = {word: number for number, word in enumerate(frequent, 1)}
+        numbers = self.numbers(text)
         return np.fromiter((numbers.get(word, 0) for word in words), np.int64, len(words))
+
+    def numbers(self, text: str) -> dict[str, int]:
+        """The words of the text that are known, the most frequent first, each with its number."""
+        counts = Counter(_WORD.findall(text.lower()))
+        frequent = sorted(counts, key=lambda word: (-counts[word], word))[: self.vocab - 1]
+        return {word: number for number, word in enumerate(frequent, 1)}
 
 
 TOKENIZERS: dict[str, type[Tokenizer]] = {"bytes": Bytes, "chars": Chars, "words": Words}
