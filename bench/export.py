@@ -1,6 +1,6 @@
 """Our export against torch.onnx.export(dynamo=True): time, peak memory, and the axes that stay open.
 
-    .venv-peers/bin/python bench/export.py [--only NAME ...] [--rounds N] [--write]
+    .venv-peers/bin/python -m bench.export [--only NAME ...] [--rounds N] [--write]
 
 Both export the same model with the same weights, which lie in a .safetensors file for us and in the module for
 PyTorch; ours begins with the text of the spec. Neither compares its result with PyTorch. Every export has a process of
@@ -28,8 +28,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from timing import digits, machine, record, table
 
+from bench.timing import digits, machine, record, table
 from dlc.compiler.program import Model
 
 BENCH = Path(__file__).resolve().parent

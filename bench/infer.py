@@ -1,6 +1,6 @@
 """Exported models in onnxruntime against PyTorch, torch.compile, the traced export, and OpenVINO, in fp32.
 
-    .venv-peers/bin/python bench/infer.py [--only NAME ...] [--rounds N] [--alone] [--write]
+    .venv-peers/bin/python -m bench.infer [--only NAME ...] [--rounds N] [--alone] [--write]
 
 All contenders of a row run the same weights, each in a process of its own, and take turns. Before they are timed
 their outputs are compared with PyTorch's. The traced export and torch.compile get the row's sizes as constants; ours
@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from timing import Child, Timing, digits, interleave, machine, ms, record, table
 
+from bench.timing import Child, Timing, digits, interleave, machine, ms, record, table
 from dlc.compiler.program import Model
 
 BENCH = Path(__file__).resolve().parent

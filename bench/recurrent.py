@@ -1,6 +1,6 @@
 """Recurrences written from their equations against the layers of PyTorch and the operators of ONNX.
 
-    python bench/recurrent.py [--rounds 7] [--record]
+    .venv-peers/bin/python -m bench.recurrent [--rounds 7] [--write]
 
 Training is a forward and a backward pass through all states. Each row is also a check: results and gradients are
 those of the same spec without the passes over loops, to 1e-5 of the largest, and onnxruntime's results are PyTorch's.
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from timing import interleave, machine, ms, record, table, timed
 from torch import Tensor, nn
 
+from bench.timing import interleave, machine, ms, record, table, timed
 from dlc.compiler.graph import Graph
 from dlc.compiler.onnx.emit import emit_model
 from dlc.compiler.passes import LOOPS, Pass
@@ -138,7 +138,7 @@ def turns(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, A
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--rounds", type=int, default=7)
-    arguments.add_argument("--record", action="store_true", help="put the tables into bench/README.md")
+    arguments.add_argument("--write", action="store_true", help="put the tables into bench/README.md")
     arguments.add_argument("--lengths", type=int, nargs="*", default=LENGTHS)
     given = arguments.parse_args()
     from tempfile import TemporaryDirectory
@@ -175,7 +175,7 @@ def main() -> None:
             rows = [row(ours, layer, net, length, batch, given.rounds) for length in given.lengths for batch in BATCHES]
             parts.append(f"{title}\n\n{table(head, rows)}")
             print(parts[-1], flush=True)
-    if given.record:
+    if given.write:
         record(ROOT / "bench/README.md", "recurrent", "\n\n".join(parts))
 
 

@@ -1,7 +1,7 @@
 """Steps per second of training: what a spec gets without asking, against loops written by hand.
 
-    python bench/train.py [--rows mlp convnet lstm gpt] [--precision fp32 bf16] [--rounds 5] [--record]
-    python bench/train.py --scaling [--record]
+    .venv-peers/bin/python -m bench.train [--rows mlp convnet lstm gpt] [--precision fp32 bf16] [--rounds 5] [--write]
+    .venv-peers/bin/python -m bench.train --scaling [--write]
 
 The plain loop is a good one: tensors in memory, AdamW as it comes, eager. The tuned loops pull by hand what the machine
 has: a fused optimiser, thresholds of the allocator, matmul precision, channels-last, attention written out. All start
@@ -23,8 +23,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import train_nets
-from timing import Child, Timing, digits, interleave, machine, record, table
+
+from bench import train_nets
+from bench.timing import Child, Timing, digits, interleave, machine, record, table
 
 ROOT = Path(__file__).parents[1]
 CURVE, BATCHES = 12, 8
@@ -305,7 +306,7 @@ def main() -> None:
     arguments.add_argument("--seconds", type=float, default=1.0, help="of a contender's turn")
     arguments.add_argument("--alone", action="store_true", help="one thread each, and processor time")
     arguments.add_argument("--scaling", action="store_true")
-    arguments.add_argument("--record", action="store_true", help="put the table into bench/README.md")
+    arguments.add_argument("--write", action="store_true", help="put the table into bench/README.md")
     given = arguments.parse_args()
     where = machine("torch", "lightning", "keras", "jax")
     clock = time.perf_counter
@@ -315,7 +316,7 @@ def main() -> None:
         where = f"On a machine that others used too: one thread each, processor time, {given.rounds} rounds. {where}"
     if given.scaling:
         text = scaling(given.seconds, given.rounds, clock)
-        if given.record:
+        if given.write:
             record(ROOT / "bench/README.md", "train scaling", f"{text}\n\n{where}")
         return
     parts: list[str] = []
@@ -324,7 +325,7 @@ def main() -> None:
         mean = math.exp(statistics.fmean(math.log(speed) for _, speed in made))
         parts += [table(HEAD, [cells for cells, _ in made]), f"Geometric mean in {precision}: {mean:.2f}."]
         print("\n\n".join(parts[-2:]), file=sys.stdout, flush=True)
-    if given.record:
+    if given.write:
         record(ROOT / "bench/README.md", "train", "\n\n".join([*parts, where]))
 
 
