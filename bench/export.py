@@ -229,8 +229,8 @@ def stored(folder: Path, name: str) -> int:
 
 def apart(what: str, case: Case, folder: Path) -> Any:
     """The outcome of a function above in a process of its own. Raises RuntimeError with what it printed."""
-    command = [sys.executable, __file__, "--child", what, case.name, str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "bench.export", "--child", what, case.name, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=BENCH.parent)
     if done.returncode:
         raise RuntimeError(done.stderr)
     return json.loads(done.stdout.splitlines()[-1])
