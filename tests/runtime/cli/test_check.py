@@ -1,4 +1,5 @@
 import json
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -119,3 +120,22 @@ def test_a_mistake_of_our_own_is_not_shown_as_one_of_the_users(narrow, dlc) -> N
     assert done.returncode == 70
     assert "RuntimeError: boom" in done.stderr
     assert "This is a mistake in dlc" in done.stderr
+
+
+def test_proofs_cost_little_beside_the_rest_of_a_check(tmp_path: Path) -> None:
+    spec = (Path(__file__).parents[2] / "examples" / "gpt.dl").read_text()
+    plain = "".join(line for line in spec.splitlines(keepends=True) if not line.lstrip().startswith("ensure "))
+    assert plain != spec
+    proved, unproved = tmp_path / "proved.dl", tmp_path / "unproved.dl"
+    proved.write_text(spec)
+    unproved.write_text(plain)
+    rounds = [(_processor_time(proved), _processor_time(unproved)) for _ in range(5)]
+    assert min(first for first, _ in rounds) < 1.2 * min(second for _, second in rounds)
+
+
+def _processor_time(spec: Path) -> float:
+    """Seconds of processor time that `dlc check` of a spec takes as a whole process."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-m", "dlc", "check", str(spec)], capture_output=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
