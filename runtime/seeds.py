@@ -26,6 +26,8 @@ class Stream(IntEnum):
     EVALUATION = 3
     NORMALISATION = 4
     BATCHES = 5
+    BLOCKS = 6
+    WINDOWS = 7
 
 
 def derive(seed: int, stream: Stream, index: int = 0) -> int:

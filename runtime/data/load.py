@@ -17,6 +17,7 @@ from dlc.compiler.graph import Graph
 from dlc.compiler.program import DataSpec, Field
 from dlc.compiler.types import DType
 from dlc.grammar.diagnostics import Refusal
+from dlc.runtime.data.examples import Examples, Held
 from dlc.runtime.data.open import open_source
 from dlc.runtime.data.source import DataSource, Table
 from dlc.runtime.data.statistics import frequencies, keys, standard
@@ -46,24 +47,24 @@ Column = Tensor | NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Examples in memory: for each part its fields, each with one entry along axis 0 for each example.
+    """The examples of each part.
 
     statistics: what `standardize` was fitted to, by the names that a run keeps it under. frequencies: of a text, the
     share of each token in the training part. fingerprint: a hash of what was read from the source.
     """
 
-    parts: Mapping[str, Mapping[str, Tensor]]
+    parts: Mapping[str, Examples]
     statistics: Mapping[str, Tensor]
     frequencies: Tensor | None
     fingerprint: str
 
     def count(self, part: str) -> int:
         """The number of examples in a part."""
-        return next(iter(self.parts[part].values())).shape[0]
+        return self.parts[part].count
 
     def to(self, device: torch.device) -> Dataset:
-        """The same examples in the memory of a device."""
-        parts = {part: {name: value.to(device) for name, value in own.items()} for part, own in self.parts.items()}
+        """The same examples, fetched to a device."""
+        parts = {part: examples.to(device) for part, examples in self.parts.items()}
         shares = None if self.frequencies is None else self.frequencies.to(device)
         return replace(self, parts=parts, frequencies=shares)
 
@@ -122,7 +123,7 @@ def compute(
             fields[name] = _each(field.graph, functions[field.graph], known, fits, table.count)
         _check(field, fields[name], source, table)
         known[name] = fields[name]
-    parts = {part: {name: values[chosen] for name, values in fields.items()} for part, chosen in rows.items()}
+    parts = {part: Held({name: values[chosen] for name, values in fields.items()}) for part, chosen in rows.items()}
     shares = None
     if spec.schema.vocabulary is not None:
         shares = frequencies(torch.as_tensor(table.columns[TOKENS])[rows["train"]], spec.schema.vocabulary)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -14,15 +14,20 @@ from torch import Tensor
 from dlc.compiler.schedules import Plateau
 from dlc.compiler.settings import Settings
 from dlc.runtime.train.averaging import WeightAverage
+from dlc.runtime.train.batches import Batches, drawn
 from dlc.runtime.train.descent import Descent, Minimize, NotFinite
+from dlc.runtime.train.feed import feed
 from dlc.runtime.train.metrics import Averages, Measured
 from dlc.runtime.train.normalisation import batch_norms, measure_statistics
-from dlc.runtime.train.order import epoch_order
+from dlc.runtime.train.order import EpochOrder
 from dlc.runtime.train.schedules import factor
-from dlc.runtime.train.task import Task, batches, length, means_of, measure, named
+from dlc.runtime.train.task import Task, means_of, measure, named
 from dlc.runtime.train.tracing import first_spoilt
 from dlc.runtime.train.versions import Version, Versions, copied
 from dlc.runtime.train.watching import Watch
+
+if TYPE_CHECKING:
+    from dlc.runtime.data.examples import Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +90,9 @@ class Loop:
     def __init__(self, task: Task, settings: Settings, *, epochs: int | None = None, fused: bool = True) -> None:
         self._task = task
         self._settings = settings
-        self._train = task.parts["train"]
-        self._count = length(self._train)
-        self._bounds = batches(self._count, self._count if settings.batch == "all" else settings.batch)
+        self._train = task.examples("train")
+        count = self._train.count
+        self._bounds = Batches(count, count if settings.batch == "all" else settings.batch)
         self._by_epochs = epochs is not None or settings.steps is None
         if self._by_epochs:
             self.steps = (epochs or settings.epochs or 0) * len(self._bounds)
@@ -118,7 +123,7 @@ class Loop:
 
     @property
     def device(self) -> torch.device:
-        return next(iter(self._train.values())).device
+        return self._train.device
 
     def shown(self) -> AbstractContextManager[None]:
         """The modules with the weights that are saved: where a training has ended that may stop early, those of its
@@ -137,37 +142,34 @@ class Loop:
     def events(self) -> Iterator[Stepped | EpochEnded]:
         """Trains. Raises NonFiniteError before an update that would spoil the weights."""
         while not self.finished:
-            order = self._order()
             for module in self._task.instances.values():
                 module.train()
-            while self.position.batch < len(self._bounds) and self.position.step < self.steps:
-                yield self._step(order)
+            with feed(self._train, self._batches()) as batches:
+                while self.position.batch < len(self._bounds) and self.position.step < self.steps:
+                    yield self._step(next(batches))
             yield self._end_epoch()
 
     def endless(self) -> Iterator[Stepped]:
         """Steps without an end, in which nothing is measured, saved or ended early: for timing them."""
         while True:
-            order = self._order()
             for module in self._task.instances.values():
                 module.train()
-            while self.position.batch < len(self._bounds):
-                yield self._step(order)
+            with feed(self._train, self._batches()) as batches:
+                while self.position.batch < len(self._bounds):
+                    yield self._step(next(batches))
             self._means = Averages(self._task.finish)
             self.position = Position(self.position.epoch + 1, 0, self.position.step)
 
-    def _order(self) -> Tensor | None:
-        """The order of this epoch's examples."""
+    def _batches(self) -> Iterator[Rows]:
+        """The examples of each batch that is left of this epoch."""
         by = self._settings.bucket
         lengths = None if by is None else self._train[by].cpu().numpy()
-        found = epoch_order(self._count, self._settings, self.position.epoch, lengths)
-        return None if found is None else torch.as_tensor(found).to(self.device)
+        train = self._train
+        order = EpochOrder(train.count, self._settings, self.position.epoch, train.size, lengths)
+        return drawn(order, self._bounds, self.position.batch)
 
-    def _step(self, order: Tensor | None) -> Stepped:
+    def _step(self, fields: Sequence[Tensor]) -> Stepped:
         start, stop = self._bounds[self.position.batch]
-        if order is None:
-            fields = [field[start:stop] for field in self._train.values()]
-        else:
-            fields = [field.index_select(0, order[start:stop]) for field in self._train.values()]
         random = self._random()
         minimize = Minimize(
             self._descent,

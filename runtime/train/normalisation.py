@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from dlc.compiler.settings import Settings
 from dlc.runtime.seeds import Stream, derive, torch_seeded
-from dlc.runtime.train.task import Over, Task, batches, length
+from dlc.runtime.train.batches import Batches, in_order
+from dlc.runtime.train.feed import feed
+from dlc.runtime.train.task import Over, Task
 
 
 def batch_norms(instances: Mapping[str, nn.Module]) -> list[nn.Module]:
@@ -33,16 +35,17 @@ def measure_statistics(task: Task, settings: Settings, index: int) -> None:
     as they were.
     """
     norms = batch_norms(task.instances)
-    fields = task.parts["train"]
-    count = length(fields)
-    devices = [field.device for field in fields.values() if field.device.type == "cuda"][:1]
+    examples = task.examples("train")
+    bounds = Batches(examples.count, examples.count if settings.batch == "all" else settings.batch)
+    devices = [examples.device] if examples.device.type == "cuda" else []
     differentiates = torch.set_grad_enabled(task.differentiates)
     with _cumulative(norms), torch_seeded(derive(settings.seed, Stream.NORMALISATION, index), devices), differentiates:
         for module in task.instances.values():
             module.train()
             module.training = not task.assigns  # a step assigns weights where the instance itself says that it learns
-        for start, stop in batches(count, count if settings.batch == "all" else settings.batch):
-            task.call(_nothing, [field[start:stop] for field in fields.values()])
+        with feed(examples, in_order(bounds)) as batches:
+            for fields in batches:
+                task.call(_nothing, fields)
         for module in task.instances.values():
             module.train()
 

@@ -13,8 +13,11 @@ from torch import Tensor, nn
 
 from dlc.compiler.optimizers import Optimizer
 from dlc.compiler.settings import Settings
+from dlc.runtime.data.examples import Examples, examples_of
 from dlc.runtime.emitted import SUFFIX
 from dlc.runtime.seeds import Stream, derive, torch_seeded
+from dlc.runtime.train.batches import Batches, in_order
+from dlc.runtime.train.feed import feed
 from dlc.runtime.train.metrics import Averages, Finish, Measured, UndefinedError
 
 Fields = Mapping[str, Tensor]
@@ -45,8 +48,8 @@ class Task:
     It calls `minimize(loss, over=[...], using="sgd(lr=0.1)")`, `over` where the spec says so, `using` with the text of
     an optimiser of `using`. While nothing is to be updated, the instances are in evaluation mode, and it assigns
     nothing.
-    parts: for each part of the data its fields, each with one entry along axis 0 for each example. Modules and fields
-    are on one device.
+    parts: for each part of the data its examples, or their fields, each with one entry along axis 0 for each. Modules
+    and examples are on one device.
     evaluate: measures in the place of `step`; called without `minimize`. finish_evaluate: its `finish`.
     differentiates: whether `step` or `evaluate` takes gradients itself. keep_graph: whether `step` may differentiate
     what it computed more than once. assigns: whether it assigns weights. precision: that of the settings.
@@ -63,6 +66,10 @@ class Task:
     keep_graph: bool = False
     assigns: bool = False
     precision: str = "fp32"
+
+    def examples(self, part: str) -> Examples:
+        """The examples of a part."""
+        return examples_of(self.parts[part])
 
     def namespaces(self) -> list[dict[str, Any]]:
         """The names that the task's functions and modules were written with, each module's once."""
@@ -107,27 +114,19 @@ class Task:
         return torch.autocast(device, dtype, cache_enabled=not self.assigns)
 
 
-def batches(count: int, size: int) -> list[tuple[int, int]]:
-    """The bounds of the batches of an epoch. The last may be smaller, except that a single example that is left joins
-    the batch before: what normalises over a batch needs two."""
-    starts = list(range(0, count, size))
-    if len(starts) > 1 and size > 1 and count - starts[-1] == 1:
-        starts.pop()
-    return list(zip(starts, [*starts[1:], count], strict=True))
-
-
 def measure(task: Task, part: str, settings: Settings) -> dict[str, float]:
     """The means of what a step minimises and reports over a part, with nothing updated.
 
     Layers are in evaluation mode. Random draws are the same each time, and leave those of the training alone.
     """
-    fields = task.parts[part]
-    count = length(fields)
+    examples = task.examples(part)
+    bounds = Batches(examples.count, examples.count if settings.batch == "all" else settings.batch)
     averages = Averages(task.finish if task.evaluate is None else task.finish_evaluate)
-    devices = [field.device for field in fields.values() if field.device.type == "cuda"][:1]
-    with _evaluating(task.instances.values(), settings.seed, devices), torch.set_grad_enabled(task.differentiates):
-        for start, stop in batches(count, count if settings.batch == "all" else settings.batch):
-            averages.add(task.measure([field[start:stop] for field in fields.values()]), stop - start)
+    devices = [examples.device] if examples.device.type == "cuda" else []
+    evaluating = _evaluating(task.instances.values(), settings.seed, devices)
+    with evaluating, torch.set_grad_enabled(task.differentiates), feed(examples, in_order(bounds)) as batches:
+        for (start, stop), fields in zip(bounds, batches, strict=True):
+            averages.add(task.measure(fields), stop - start)
     return means_of(averages)
 
 
@@ -162,8 +161,3 @@ def named(losses: Sequence[Loss]) -> dict[str, Loss]:
     if len(losses) == 1:
         return {"loss": losses[0]}
     return {f"loss_{number}": loss for number, loss in enumerate(losses, 1)}
-
-
-def length(fields: Fields) -> int:
-    """The number of examples."""
-    return next(iter(fields.values())).shape[0]

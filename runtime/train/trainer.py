@@ -95,7 +95,7 @@ def train(
         run.begin(torch.get_num_threads(), processes(), str(place), describe(data), plan.document(), forced)
         result = Session(run, spec, task, loop, last).train(quiet, watcher)
         if result.finished and report:
-            arrays = {part: {name: f.cpu().numpy() for name, f in of.items()} for part, of in data.parts.items()}
+            arrays = {part: examples.arrays() for part, examples in data.parts.items()}
             with run.writing():
                 write_report(run, spec, result, arrays, str(place))
         return result

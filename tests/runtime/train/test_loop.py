@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from dlc.compiler.optimizers import SGD, Adam, AdamW
 from dlc.compiler.schedules import ConstantRate, Cosine
 from dlc.compiler.settings import Settings
+from dlc.runtime.train.batches import Batches
 from dlc.runtime.train.loop import EpochEnded, Loop, NonFiniteError, Position, Stepped
 from dlc.runtime.train.schedules import factor
-from dlc.runtime.train.task import Task, batches, measure
+from dlc.runtime.train.task import Task, measure
 
 
 def weights(task: Task) -> dict[str, Tensor]:
@@ -197,7 +198,7 @@ def test_a_step_with_two_losses_makes_two_updates() -> None:
     ],
 )
 def test_batches(count: int, size: int, bounds: list[tuple[int, int]]) -> None:
-    assert batches(count, size) == bounds
+    assert list(Batches(count, size)) == bounds
 
 
 def test_the_cosine_is_that_of_pytorch() -> None:
