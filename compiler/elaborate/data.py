@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from dlc.compiler.elaborate.compilation import Compilation
 from dlc.compiler.elaborate.dimensions import element_type, names_in, promise, size
 from dlc.compiler.elaborate.frame import Frame
 from dlc.compiler.elaborate.scope import Scope
-from dlc.compiler.elaborate.values import Record, describe, is_sequence
+from dlc.compiler.elaborate.values import POISON, Poisoned, Record, describe, is_sequence
 from dlc.compiler.errors import BadData, DuplicateArgument, FieldType, UnknownName
 from dlc.compiler.graph import Graph, Value
 from dlc.compiler.op import operations
@@ -41,6 +41,7 @@ def elaborate_data(compilation: Compilation, tree: ast.Data, scope: Scope) -> Da
     source = _source(frame, settings["source"].value)
     schema = compilation.loader.schema(source)
     fields: dict[str, Field] = {}
+    poisoned = False
     for item in tree.items:
         if not isinstance(item, ast.DataField):
             continue
@@ -52,6 +53,12 @@ def elaborate_data(compilation: Compilation, tree: ast.Data, scope: Scope) -> Da
             fields[item.name.id] = _field(frame, item, schema, source, fields)
         except Refusal as refusal:
             frame.report(refusal)
+            frame.scope.bind(item.name.id, POISON, item.span)
+        except Poisoned:
+            poisoned = True
+            frame.scope.bind(item.name.id, POISON, item.span)
+    if poisoned and not frame.failed:
+        raise Poisoned  # by what stands outside
     if not fields and not frame.failed:
         frame.refuse(BadData(f"`{tree.name.id}` has no fields", tree.name.span))
     split = _split(frame, settings["split"].value) if "split" in settings else {"train": 1.0}
@@ -164,6 +171,8 @@ def _field(outer: Frame, item: ast.DataField, schema: Schema, source: SourceCall
     frame = Frame(outer.compilation, graph, Scope(outer.scope), owns=False)
     places = dict.fromkeys(schema.columns, source.span) | {name: field.span for name, field in above.items()}
     for name, type in {**schema.columns, **{name: field.type for name, field in above.items()}}.items():
+        if outer.scope.own().get(name) is POISON:
+            continue  # a field that has failed hides the column of its name
         graph.inputs[name] = Value(type, places[name], name)
         frame.scope.bind(name, graph.inputs[name], places[name])
     frame.fits = []
@@ -171,7 +180,7 @@ def _field(outer: Frame, item: ast.DataField, schema: Schema, source: SourceCall
     try:
         value = evaluation.tensor(frame, tree)
     except Refusal as refusal:
-        raise Refusal(*(_with_columns(diagnostic, schema) for diagnostic in refusal.diagnostics)) from None
+        raise Refusal(*(_with_names(diagnostic, graph.inputs) for diagnostic in refusal.diagnostics)) from None
     graph.outputs = (_fitted(frame, value, due, item, tree.span),)
     graph.output_names = (item.name.id,)
     statistics = tuple(Statistic(name, _giving(graph, fitted)) for name, fitted in frame.fits)
@@ -209,11 +218,11 @@ def _without_ones(type: Tensor) -> list[Dim]:
     return [size for size in type.shape if size != 1]
 
 
-def _with_columns(diagnostic: Diagnostic, schema: Schema) -> Diagnostic:
-    """A report of an unknown name, with the names that the source has."""
-    if not isinstance(diagnostic, UnknownName) or diagnostic.help:
+def _with_names(diagnostic: Diagnostic, known: Iterable[str]) -> Diagnostic:
+    """A report of an unknown name, with the columns and fields that there are."""
+    if not isinstance(diagnostic, UnknownName) or diagnostic.help or not (names := ", ".join(known)):
         return diagnostic
-    return replace(diagnostic, help=f"the columns of the source are {', '.join(schema.columns)}")
+    return replace(diagnostic, help=f"the columns and fields here are {names}")
 
 
 def _misfit(value: Value, due: Tensor, item: ast.DataField, span: Span) -> FieldType:

@@ -138,12 +138,14 @@ def bind(frame: Frame, targets: Sequence[ast.Name], value: Any, span: Span) -> N
         raise Refusal(WrongCount(f"{len(targets)} names are bound, and the value is {describe(value)}", span))
     if len(value) != len(targets):
         count = "1 value" if len(value) == 1 else f"{len(value)} values"
+        types = [str(item.type) for item in value if isinstance(item, Value)]
         raise Refusal(
             WrongCount(
                 f"{len(targets)} names are bound, and there {'is' if len(value) == 1 else 'are'} {count}",
                 targets[0].span.to(targets[-1].span),
                 label=f"{len(targets)} names",
                 labels=(Label(span, count),),
+                notes=(f"they are {', '.join(types)}",) if len(types) == len(value) <= 8 else (),
             )
         )
     for target, item in zip(targets, value, strict=True):

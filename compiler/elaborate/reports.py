@@ -198,14 +198,22 @@ def refused(
     if not isinstance(error, FieldsError):
         return (BadParameter(str(error), span),)
     return tuple(
-        BadParameter(
-            f"`{name}` of {what} must be {' or '.join(dict.fromkeys(map(_due, found)))}",
-            spans.get(name, span),
-            label=f"this is {describe(values.get(name))}",
-            help=f"by place, {what} takes {', '.join(places)}" if name in places[1:] else None,
-        )
+        _misfit(name, found, what, values.get(name), spans.get(name, span), places)
         for name, found in error.problems.items()
     )
+
+
+def _misfit(
+    name: str, found: Sequence[Mapping[str, Any]], what: str, value: Any, span: Span, places: Sequence[str]
+) -> BadParameter:
+    message = f"`{name}` of {what} must be {' or '.join(dict.fromkeys(map(_due, found)))}"
+    help = f"by place, {what} takes {', '.join(places)}" if name in places[1:] else None
+    item = next((place for place in found[0].get("loc", ()) if isinstance(place, int)), None)
+    if isinstance(value, tuple) and item is not None:
+        value = value[item]
+    if places and name == places[-1] and item is not None:
+        help = f"all that {what} takes by place is its `{name}`; its other parameters are given by name"
+    return BadParameter(message, span, label=f"this is {describe(value)}", help=help)
 
 
 def _due(problem: Mapping[str, Any]) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dlc.compiler.dim import Dim
-from dlc.compiler.flow.reading import Flow, batched, flow, taken
+from dlc.compiler.flow.reading import Flow, batched, flow, mixed, taken
+from dlc.compiler.kept import Casting, Kept, Tape
 from dlc.compiler.op import Example, Int, Op, PositiveFloat
 from dlc.compiler.ops.losses import Reduction, reduce, reduced, require_target, unless_mean
 from dlc.compiler.torch.context import Code, TorchContext
@@ -13,6 +14,33 @@ from dlc.compiler.types import DType, Tensor, product, require_axes, require_flo
 
 if TYPE_CHECKING:
     from dlc.compiler.onnx.context import OnnxContext, OnnxValue
+
+
+class Normalize(Op):
+    """Vectors along `axis` divided by their length, so that it is 1; zeros stay zeros."""
+
+    axis: Int = -1
+    examples = (Example("N D", gives="N D"), Example("N C H W", axis=1, gives="N C H W"))
+    casting = Casting.FULL
+
+    def infer(self, x: Tensor) -> Tensor:
+        require_float("x", x)
+        resolve_axis(self.axis, x.rank)
+        return x
+
+    def flow(self, to: tuple[Tensor, ...], x: Tensor) -> Flow:
+        return mixed(x, to[0], [resolve_axis(self.axis, x.rank)])
+
+    def keeps(self, tape: Tape, to: tuple[Tensor, ...], x: Tensor) -> Kept:
+        axis = resolve_axis(self.axis, x.rank)
+        lengths = Tensor(x.dtype, (*x.shape[:axis], *x.shape[axis + 1 :]))
+        return Kept((0,), made=(lengths, lengths))
+
+    def torch(self, t: TorchContext, x: Code) -> Code:
+        return t.call("F.normalize", x, dim=self.axis)
+
+    def onnx(self, g: OnnxContext, x: OnnxValue) -> OnnxValue:
+        return g.op("Div", x, _length(g, x, self.axis, least=1e-12))
 
 
 class CosineSimilarity(Op):
@@ -37,9 +65,13 @@ class CosineSimilarity(Op):
         return t.call("F.cosine_similarity", x, y, dim=self.axis)
 
     def onnx(self, g: OnnxContext, x: OnnxValue, y: OnnxValue) -> OnnxValue:
-        axes, least = g.ints([self.axis]), g.constant(1e-8, g.inputs[0].dtype)
-        x, y = (g.op("Div", each, g.op("Max", g.op("ReduceL2", each, axes, keepdims=1), least)) for each in (x, y))
-        return g.op("ReduceSum", g.op("Mul", x, y), axes, keepdims=0)
+        x, y = (g.op("Div", each, _length(g, each, self.axis, least=1e-8)) for each in (x, y))
+        return g.op("ReduceSum", g.op("Mul", x, y), g.ints([self.axis]), keepdims=0)
+
+
+def _length(g: OnnxContext, x: OnnxValue, axis: int, least: float) -> OnnxValue:
+    """The length of the vectors along an axis, which stays with size 1; never below `least`, by which is divided."""
+    return g.op("Max", g.op("ReduceL2", x, g.ints([axis]), keepdims=1), g.constant(least, g.inputs[0].dtype))
 
 
 class Triplet(Op):
