@@ -15,7 +15,7 @@ TITLE = {
 BATCH = {"mlp": 128, "convnet": 64, "lstm": 32, "gpt": 16}
 _VOCABULARY, _LENGTH = 64, 128
 
-_HEAD = {
+_MODELS = {
     "mlp": """
 model Net(x: float[N, 784]) -> (logits: float[N, 10]):
     return x -> linear(512) -> relu -> linear(512) -> relu -> linear(10)
@@ -61,30 +61,33 @@ _FIELDS = {
     "lstm": "    x: float[64, 256] = x\n    y: int[] < 10 = y\n",
     "gpt": "    x: int[128] < 64 = x\n    y: int[128] < 64 = y\n",
 }
+_DEEP = "    x: float[128] = x\n    y: int[] < 10 = y\n"
 
 
-def add_deep(kind: str, layers: int, batch: int) -> None:
-    """A network of so many layers of 128."""
-    chain = " -> ".join(["linear(128) -> relu"] * layers)
-    _HEAD[kind] = f"\nmodel Net(x: float[N, 128]) -> (logits: float[N, 10]):\n    return x -> {chain} -> linear(10)\n"
-    _FIELDS[kind] = "    x: float[128] = x\n    y: int[] < 10 = y\n"
-    BATCH[kind] = batch
+def batch(kind: str) -> int:
+    """The size of its batches; `deep-8-32` is a network of 8 layers of 128 with batches of 32."""
+    return BATCH[kind] if kind in BATCH else int(kind.split("-")[2])
+
+
+def _model(kind: str) -> str:
+    if kind in _MODELS:
+        return _MODELS[kind]
+    chain = " -> ".join(["linear(128) -> relu"] * int(kind.split("-")[1]))
+    return f"\nmodel Net(x: float[N, 128]) -> (logits: float[N, 10]):\n    return x -> {chain} -> linear(10)\n"
 
 
 def spec(kind: str, precision: str, plan: str, steps: int) -> str:
     """A training on `data.npz`, in the order that the examples have there."""
-    if kind.startswith("deep-"):
-        add_deep(kind, *map(int, kind.split("-")[1:]))
     return f"""language 1
-{_HEAD[kind]}
+{_model(kind)}
 data D:
     source = npz("data.npz")
-{_FIELDS[kind]}    split = (train=1.0)
+{_FIELDS.get(kind, _DEEP)}    split = (train=1.0)
 
 train Fit on D:
     net = Net()
     settings:
-        batch = {BATCH[kind]}
+        batch = {batch(kind)}
         steps = {steps}
         shuffle = false
         optimizer = adamw(lr=1e-3)
@@ -98,7 +101,7 @@ train Fit on D:
 def data(kind: str, batches: int) -> dict[str, Any]:
     """Random examples, so many batches."""
     random = np.random.default_rng(0)
-    count = batches * BATCH[kind]
+    count = batches * batch(kind)
     if kind == "gpt":
         text = random.integers(0, _VOCABULARY, (count, _LENGTH + 1))
         return {"x": text[:, :-1].copy(), "y": text[:, 1:].copy()}
