@@ -99,7 +99,7 @@ class SegmentMean(Segments):
     examples = (Example("E D", "int E < 4", count=4, gives="4 D"), Example("E", "int E < E", count="E", gives="E"))
     source = """def segment_mean(values, index, count):
     total = values.new_zeros(count, *values.shape[1:]).index_add(0, index, values)
-    rows = torch.bincount(index, minlength=count).clamp(min=1)
+    rows = index.new_zeros(count).index_add(0, index, torch.ones_like(index)).clamp(min=1)
     return total / rows.reshape(-1, *[1] * (values.dim() - 1))"""
 
     def onnx(self, g: OnnxContext, values: OnnxValue, index: OnnxValue) -> OnnxValue:

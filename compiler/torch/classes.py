@@ -52,6 +52,7 @@ class Drafting:
         self.files = files
         self.passes = passes
         self.drafts: dict[Form, Draft] = {}
+        self.aliases: dict[Graph, dict[str, str]] = {}
         self._shared: list[tuple[Graph, Graph, Node]] = []
 
     def add_all(self, roots: Sequence[Form]) -> None:
@@ -65,7 +66,8 @@ class Drafting:
     def add(self, graph: Graph, *, is_class: bool) -> Draft:
         """The draft of a block whose callees all have theirs."""
         draft = Draft(len(self.drafts), graph, is_class)
-        aliases = self._construct(draft) if is_class else {}
+        if is_class:
+            self.aliases[graph] = self._construct(draft)
         draft.trains = not is_class and _asks_for_training(graph, self.drafts)
         names: list[str] = []
         for name in (*graph.inputs, *graph.borrowed):
@@ -73,7 +75,7 @@ class Drafting:
             names.append(unused(identifier(name), taken, "_"))
         inputs = dict(zip(names, graph.inputs.values(), strict=False))
         borrowed = dict(zip(graph.borrowed, names[len(inputs) :], strict=True))
-        reach = Reach(graph, borrowed, aliases, own=is_class)
+        reach = Reach(graph, borrowed, self.aliases, own=is_class)
         choices = [False, True] if any(_listed(node, reach) for node in every_node(graph)) else [False]
         written = [self._forward(draft, inputs, reach, apart) for apart in choices]
         statements, passed = min(written, key=lambda choice: _effort("\n".join(choice[0])))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dlc.compiler.graph import Graph, ListModule, Module, WeightModule, children, weights_of
+from dlc.compiler.graph import BlockModule, Graph, ListModule, Module, WeightModule, children, weights_of
 from dlc.compiler.torch.context import Code
 from dlc.compiler.torch.draft import item
 from dlc.compiler.torch.names import is_attribute
@@ -14,11 +14,13 @@ from dlc.compiler.types import DType
 class Reach:
     """The expressions for the modules that a graph sees.
 
-    borrowed: the names of the parameters that hold what the graph borrows. aliases: the name under which a module
-    without weights is found, where several that are alike are one.
+    borrowed: the names of the parameters that hold what the graph borrows. aliases: for the blocks that have classes,
+    the name under which a module without weights is found, where several that are alike are one.
     """
 
-    def __init__(self, graph: Graph, borrowed: Mapping[str, str], aliases: Mapping[str, str], *, own: bool) -> None:
+    def __init__(
+        self, graph: Graph, borrowed: Mapping[str, str], aliases: Mapping[Graph, Mapping[str, str]], *, own: bool
+    ) -> None:
         self._graph = graph
         self._borrowed = borrowed
         self._aliases = aliases
@@ -30,16 +32,20 @@ class Reach:
         if first in self._graph.borrowed:
             code, module = self._borrowed[first], self._graph.borrowed[first]
         elif self._own:
-            first = self._aliases.get(first, first)
+            first = self._found(self._graph, first)
             module = self._graph.modules[first]
             code = f"self{member(first, module)}"
         else:
             return None
-        for part in rest:
+        for name in rest:
+            part = self._found(module.graph, name) if isinstance(module, BlockModule) else name
             inner = dict(children(module))[part]
             code += item(int(part), len(module.items)) if isinstance(module, ListModule) else member(part, inner)
             module = inner
         return Code(code)
+
+    def _found(self, graph: Graph, name: str) -> str:
+        return self._aliases.get(graph, {}).get(name, name)
 
     def names(self) -> list[str]:
         """The parameters that hold what is borrowed."""

@@ -109,7 +109,7 @@ class _Function:
     ) -> None:
         self.instances = {name: identifier(name) for name in train.instances}
         self.inputs = {identifier(name): value for name, value in graph.inputs.items()}
-        self.reach = Reach(graph, self.instances, {}, own=False)
+        self.reach = Reach(graph, self.instances, drafting.aliases, own=False)
         self._untracked = not differentiation.losses
         self._takes_gradients = takes_gradients(graph)
         names = list(self.instances.values())
