@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 WIDTH = 256
 LENGTHS, BATCHES = (16, 64, 256), (1, 32)
 GRU = ROOT / "tests/examples/gru.dl"
-LSTM = ROOT / "specs/recurrent/peepholes.dl"
+LSTM = ROOT / "bench/specs/peepholes.dl"
 OPERATOR = """
 model Operator(x: float[N, T, {width}]) -> (hs: float[N, T, {width}], last: float[N, {width}]):
     {results} = x -> {layer}({width})
