@@ -16,7 +16,16 @@ from dlc.compiler.elaborate.lookup import TensorLet
 from dlc.compiler.elaborate.overrides import Overrides
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.training import elaborate_train
-from dlc.compiler.elaborate.values import POISON, BlockDef, DataDef, TrainDef, carries_tensor, is_layer
+from dlc.compiler.elaborate.values import (
+    POISON,
+    BlockDef,
+    DataDef,
+    TrainDef,
+    carries_tensor,
+    is_layer,
+    is_sequence,
+    may_own_weights,
+)
 from dlc.compiler.errors import DuplicateName, ImportCircle, ImportFailed, StaticType, UnknownName
 from dlc.compiler.graph import Graph
 from dlc.compiler.program import DataSpec, Model, Program, TrainSpec
@@ -129,10 +138,10 @@ class _File:
         value = evaluation.evaluate(frame, tree)
         if carries_tensor(value):
             return TensorLet(tree, frame.scope)
-        if is_layer(value):
+        if any(is_layer(layer) and may_own_weights(layer) for layer in (value if is_sequence(value) else [value])):
             raise Refusal(
                 StaticType(
-                    "a `let` is a static value or a constant tensor, and this is a layer",
+                    "a `let` belongs to no model, and this layer may own weights",
                     tree.span,
                     help="bind the layer in the block that uses it, or make it a block",
                 )

@@ -55,6 +55,14 @@ def _call(frame: Frame, tree: ast.Call) -> Any:
             layers = any(is_layer(argument.value) for argument in given)
             if name in static.STATIC_ONLY or (given and not layers and given[0].name is None):
                 return static.call(name, given, tree.span)
+        if (
+            name == "sum"
+            and name not in frame.scope
+            and len(given) == 1
+            and isinstance(given[0].value, list)
+            and tensors
+        ):
+            return special.total(frame, given[0], tree.span)
     if _is_combinator(frame, tree):
         return combine(tree.function.span.text, given, tree.span)
     if isinstance(tree.function, ast.Name) and tree.function.id in _SPECIAL and tree.function.id not in frame.scope:

@@ -24,7 +24,7 @@ from dlc.compiler.errors import (
 )
 from dlc.compiler.graph import Gradient, Value
 from dlc.compiler.op import operations
-from dlc.compiler.types import DType, ShapeError, resolve_axis
+from dlc.compiler.types import DType, Scalar, ShapeError, resolve_axis
 from dlc.grammar.diagnostics import Refusal
 from dlc.grammar.source import Span
 
@@ -42,6 +42,25 @@ def size_of(frame: Frame, given: Sequence[Arg], span: Span) -> Dim:
         return shape[resolve_axis(static.whole(axis.value, axis.span), len(shape))]
     except ShapeError as error:
         raise Refusal(ShapeMismatch(error.message, axis.span, label=error.label)) from None
+
+
+def total(frame: Frame, given: Arg, span: Span) -> Any:
+    """`sum([a, b, c])` of tensors: `a + b + c`, numbers among them."""
+    add = operations()["add"]()
+    whole, *others = given.value
+    for item in others:
+        if not isinstance(whole, Value) and not isinstance(item, Value):
+            whole = static.binary("+", whole, item, given.span)
+            continue
+        sides = [side if isinstance(side, Value) else _number(side, given.span) for side in (whole, item)]
+        whole = frame.apply(add, sides, span, dict.fromkeys(("left", "right"), given.span))
+    return whole
+
+
+def _number(value: Any, span: Span) -> Scalar:
+    if static.is_number(value):
+        return Scalar(value)
+    raise Refusal(TensorExpected(f"tensors and numbers are added, and one of these is {describe(value)}", span))
 
 
 def gradient(frame: Frame, given: Sequence[Arg], span: Span) -> Value:

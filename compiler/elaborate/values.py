@@ -170,6 +170,17 @@ def is_layer(value: object) -> bool:
     return isinstance(value, Recipe | Composition | Instance | Part)
 
 
+def may_own_weights(layer: object) -> bool:
+    """Whether a layer could make weights of its own: each but those of operations that have none."""
+    match layer:
+        case Recipe(callee=callee):
+            return not (isinstance(callee, type) and callee.weights is Op.weights)
+        case Composition(stages=stages):
+            return any(map(may_own_weights, stages))
+        case _:
+            return True
+
+
 def is_sequence(value: object) -> TypeGuard[list[Any] | tuple[Any, ...]]:
     return isinstance(value, list | tuple)
 

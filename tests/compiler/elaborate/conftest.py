@@ -7,6 +7,7 @@ from dlc.compiler.dim import Dim
 from dlc.compiler.elaborate import elaborate
 from dlc.compiler.errors import ImportFailed
 from dlc.compiler.graph import Call, Graph
+from dlc.compiler.op import Op
 from dlc.compiler.program import Program, Schema, SourceCall
 from dlc.compiler.types import DType, Tensor
 from dlc.grammar import ast
@@ -82,3 +83,8 @@ def called(graph: Graph) -> list[Graph]:
 
 def types(graph: Graph) -> list[str]:
     return [str(value.type) for value in graph.outputs]
+
+
+def operations(graph: Graph) -> list[str]:
+    """The names of the operations that a graph applies itself, in order."""
+    return [node.action.name for node in graph.nodes if isinstance(node.action, Op)]

@@ -3,13 +3,8 @@
 import pytest
 
 from dlc.compiler.graph import Graph
-from dlc.compiler.op import Op
 
-from .conftest import Specs, types
-
-
-def operations(graph: Graph) -> list[str]:
-    return [node.action.name for node in graph.nodes if isinstance(node.action, Op)]
+from .conftest import Specs, operations, types
 
 
 def body(specs: Specs, lines: str, head: str = "x: float[N, 4]", **overrides: object) -> Graph:
@@ -134,3 +129,15 @@ def test_imports_share_what_they_name(specs: Specs) -> None:
     )
     assert types(program.models["M"].graph) == ["float[N, 2]"]
     assert [source.name for source in program.sources] == ["spec.dl", "a", "b"]
+
+
+def test_tensors_in_a_list_are_added(specs: Specs) -> None:
+    listed = "model M(x: float[N, 4], y: float[4]):\n    return sum([x, 2, y * 3, x]) + sum([y]) + sum([1, 2, x])\n"
+    written = "model M(x: float[N, 4], y: float[4]):\n    return (((x + 2) + y * 3) + x) + y + (3 + x)\n"
+    assert sorted(_applied(specs, listed)) == sorted(_applied(specs, written))
+
+
+def _applied(specs: Specs, text: str) -> list[str]:
+    """Each operation with what it is applied to: types of tensors, and numbers."""
+    nodes = specs.graph(text).nodes
+    return [f"{node.action} of {[str(getattr(given, 'type', given)) for given in node.inputs]}" for node in nodes]

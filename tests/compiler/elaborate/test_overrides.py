@@ -2,7 +2,7 @@
 
 import pytest
 
-from .conftest import Specs, types
+from .conftest import Specs, operations, types
 
 TEXT = """
 let width = 8
@@ -113,3 +113,12 @@ def test_another_optimiser(specs: Specs) -> None:
 )
 def test_settings_that_cannot_be_set(specs: Specs, name: str, value: str, code: str) -> None:
     assert specs.codes(TRAIN, {name: value}) == [code]
+
+
+def test_a_let_may_be_a_layer_without_weights(specs: Specs) -> None:
+    text = "let act = relu\n\nmodel M(x: float[N, 4]):\n    return x -> act -> linear(3) -> act\n"
+    assert operations(specs.graph(text)) == ["relu", "linear", "relu"]
+    twice = ["leaky_relu", "tanh", "linear", "leaky_relu", "tanh"]
+    assert operations(specs.graph(text, act="leaky_relu(0.2) -> tanh")) == twice
+    _, sink = specs.read(text, {"act": "prelu"})
+    assert [diagnostic.code for diagnostic in sink] == ["DL4001"]
