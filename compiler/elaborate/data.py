@@ -228,7 +228,7 @@ def _with_names(diagnostic: Diagnostic, known: Iterable[str]) -> Diagnostic:
 def _misfit(value: Value, due: Tensor, item: ast.DataField, span: Span) -> FieldType:
     sizes = ", ".join(map(str, due.shape))
     help = None
-    if due.shape[1:] == value.type.shape:
+    if due.shape and due.shape[1:] == value.type.shape:
         help = "the type is that of ONE example: the batch axis is added in training"
     elif value.type.shape != due.shape and product(value.type.shape) == product(due.shape):
         help = f"bring it into that shape: {span.text} -> reshape({sizes})"

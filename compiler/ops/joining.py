@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 
 def _common(xs: Sequence[Tensor], *, apart: int | None) -> tuple[list[Dim], DType, Dim | None]:
-    """The sizes, element type and range of tensors that agree in all axes but `apart`."""
+    """The sizes, element type and range of tensors that agree in all axes but `apart`; among floats, ints are floats."""
     first = xs[0]
-    shape = list(first.shape)
-    below = first.below
+    shape, dtype, below = list(first.shape), first.dtype, first.below
     for place, other in enumerate(xs[1:], 1):
         argument = f"xs[{place}]"
-        if other.dtype is not first.dtype:
+        if other.dtype is not dtype and {dtype, other.dtype} != {DType.INT, DType.FLOAT}:
             raise TypeMismatch(
                 argument,
-                f"{first.dtype.value} and {other.dtype.value} cannot be put together",
+                f"{dtype.value} and {other.dtype.value} cannot be put together",
                 label=str(other),
-                help=f'cast(x, "{first.dtype.value}")',
+                help=f'cast(x, "{dtype.value}")',
             )
+        dtype = dtype if other.dtype is dtype else DType.FLOAT
         if other.rank != first.rank:
             raise ShapeError(argument, f"{axes(first.rank)} against {other.rank}", label=str(other))
         for axis, (m, n) in enumerate(zip(shape, other.shape, strict=True)):
@@ -43,17 +43,18 @@ def _common(xs: Sequence[Tensor], *, apart: int | None) -> tuple[list[Dim], DTyp
             if axis != apart:
                 shape[axis] = unify(m, n)
         below = None if below is None or other.below is None else Dim.maximum(below, other.below)
-    return shape, first.dtype, below
+    return shape, dtype, None if dtype.is_float else below
 
 
 class Concat(Op):
-    """Tensors side by side along `axis`; they agree in all other axes."""
+    """Tensors side by side along `axis`; they agree in all other axes. Ints among floats become floats."""
 
     axis: Int
     examples = (
         Example("N 3 T", "N C T", "N 1 T", axis=1, gives="N C+4 T"),
         Example("int N < 5", "int T < 7", axis=0, gives="int N+T < 7"),
         Example("N T", "N T", axis=-1, gives="N 2*T"),
+        Example("int N 2 < 9", "N 3", axis=1, gives="N 5"),
     )
     kept = NOTHING
 
@@ -79,7 +80,7 @@ class Concat(Op):
         return t.call("torch.cat", xs, dim=self.axis)
 
     def onnx(self, g: OnnxContext, *xs: OnnxValue) -> OnnxValue:
-        return g.op("Concat", *xs, axis=self.axis)
+        return g.op("Concat", *(g.cast(x, g.outputs[0].dtype) for x in xs), axis=self.axis)
 
 
 class Stack(Op):
@@ -90,6 +91,7 @@ class Stack(Op):
         Example("N T", "N T", "N T", gives="3 N T"),
         Example("N T", "N T", axis=-1, gives="N T 2"),
         Example("", "", gives="2"),
+        Example("N", "int N < 4", axis=1, gives="N 2"),
     )
     kept = NOTHING
 
@@ -110,7 +112,7 @@ class Stack(Op):
 
     def onnx(self, g: OnnxContext, *xs: OnnxValue) -> OnnxValue:
         axis = g.ints([self.axis])
-        return g.op("Concat", *(g.op("Unsqueeze", x, axis) for x in xs), axis=self.axis)
+        return g.op("Concat", *(g.op("Unsqueeze", g.cast(x, g.outputs[0].dtype), axis) for x in xs), axis=self.axis)
 
 
 class Split(Op):

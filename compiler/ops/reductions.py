@@ -8,6 +8,7 @@ from dlc.compiler.dim import Dim
 from dlc.compiler.flow.reading import Flow, without
 from dlc.compiler.kept import INPUT, NOTHING, Kept
 from dlc.compiler.op import Example, Int, Ints, NonNegative, Op, PositiveFloat
+from dlc.compiler.torch.context import Code
 from dlc.compiler.types import (
     DType,
     ShapeError,
@@ -23,7 +24,7 @@ from dlc.compiler.types import (
 
 if TYPE_CHECKING:
     from dlc.compiler.onnx.context import OnnxContext, OnnxValue
-    from dlc.compiler.torch.context import Code, TorchContext
+    from dlc.compiler.torch.context import TorchContext
 
 
 class Reduction(Op, abstract=True):
@@ -111,17 +112,26 @@ class Sum(Reduction):
 
 
 class Mean(Reduction):
-    """The arithmetic mean."""
+    """The arithmetic mean. Of bools, the share that is true."""
 
     examples = (
         Example("N C H W", axes=[2, 3], gives="N C"),
         Example("N T", axis=-1, keep=True, gives="N 1"),
         Example("N T", gives=""),
         Example("N T", keep=True, gives="1 1"),
+        Example("bool N T", axis=0, gives="T"),
+        Example("int N", gives=""),
     )
     torch_name = "mean"
     onnx_name = "ReduceMean"
     kept = NOTHING
+
+    def dtype(self, x: Tensor) -> DType:
+        return x.dtype if x.dtype.is_float else DType.FLOAT
+
+    def torch(self, t: TorchContext, x: Code) -> Code:
+        cast = {} if t.inputs[0].dtype.is_float else {"dtype": Code(t.dtype(DType.FLOAT))}
+        return t.method(x, self.torch_name, **self.options(t.inputs[0]), **cast)
 
 
 class Prod(Reduction):

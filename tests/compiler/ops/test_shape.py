@@ -39,7 +39,7 @@ BAD: list[tuple[str, tuple[Any, ...], dict[str, Any], str | None, str]] = [
     ("expand", ("N",), {"shape": (-1, "N")}, "shape", "-1 stands for an axis that x does not have"),
     ("concat", ("N 3", "T 3"), {"axis": 1}, "xs[1]", "the shapes do not fit"),
     ("concat", ("N 3", "N 3 1"), {"axis": 1}, "xs[1]", "2 axes against 3"),
-    ("concat", ("N", "int N"), {"axis": 0}, "xs[1]", "float and int cannot be put together"),
+    ("concat", ("N", "bool N"), {"axis": 0}, "xs[1]", "float and bool cannot be put together"),
     ("stack", ("N 3", "N 3", "N 4"), {}, "xs[2]", "the shapes do not fit"),
     ("split", ("N 7",), {"parts": 2, "axis": 1}, "parts", "an axis of size 7 has no 2 equal parts"),
     ("split", ("N T",), {"parts": 2, "axis": 1}, "parts", "an axis of size T has no 2 equal parts"),
