@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def _common(xs: Sequence[Tensor], *, apart: int | None) -> tuple[list[Dim], DType, Dim | None]:
-    """The sizes, element type and range of tensors that agree in all axes but `apart`; among floats, ints are floats."""
+    """The sizes, element type and range of tensors that agree in all axes but `apart`; ints among floats are floats."""
     first = xs[0]
     shape, dtype, below = list(first.shape), first.dtype, first.below
     for place, other in enumerate(xs[1:], 1):
