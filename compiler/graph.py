@@ -209,6 +209,15 @@ def weights_of(modules: Mapping[str, Module], prefix: str = "") -> Iterator[tupl
             yield from weights_of(dict(children(module)), f"{path}.")
 
 
+def blocks_of(modules: Mapping[str, Module], prefix: str = "") -> Iterator[tuple[str, BlockModule]]:
+    """Every instance of a block with its path, an outer one before those within."""
+    for name, module in modules.items():
+        path = prefix + name
+        if isinstance(module, BlockModule):
+            yield path, module
+        yield from blocks_of(dict(children(module)), f"{path}.")
+
+
 def find_module(modules: Mapping[str, Module], path: str) -> Module:
     """The module at a path. KeyError where there is none."""
     first, _, rest = path.partition(".")

@@ -75,7 +75,8 @@ class Settings(Checked):
 
     rates: factors of the learning rate by the paths of parts; for a weight the longest path counts. clip_norm: of the
     gradient of all that a `minimize` updates. clip_value: of each number of it. accumulate: so many steps make one
-    update, of the mean gradient over their examples.
+    update, of the mean gradient over their examples. recompute: the block whose activations are computed again for
+    gradients.
     """
 
     batch: Annotated[Literal["all"] | Positive, Before(_all_or_count)] = 32
@@ -94,6 +95,7 @@ class Settings(Checked):
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     checkpoint: CheckpointInterval = CheckpointInterval()
     bucket: str | None = None
+    recompute: str | None = None
     plan: Literal["auto", "plain"] = "auto"
 
     def cross_check(self) -> None:

@@ -11,6 +11,7 @@ from dlc.compiler.elaborate.demands import check_demands
 from dlc.compiler.elaborate.frame import Frame
 from dlc.compiler.elaborate.values import Arg, describe, is_sequence
 from dlc.compiler.errors import BadSetting, StaticType, UnknownSetting
+from dlc.compiler.graph import blocks_of
 from dlc.compiler.program import DataSpec, Step
 from dlc.compiler.settings import Average, CheckpointInterval, Optimizer, Schedule, Settings, StopEarly
 from dlc.grammar import ast
@@ -110,6 +111,8 @@ def _value(top: Frame, name: str, tree: ast.Expr, overrides: Mapping[str, ast.Ex
         return _rates(top, tree)
     if name == "bucket":
         return _bucket(tree, data)
+    if name == "recompute":
+        return _recompute(top, tree)
     if name == "batch" and isinstance(tree, ast.Name) and tree.id == "all":
         return "all"
     if name == "batch" and isinstance(tree, ast.Name) and tree.id not in top.scope:
@@ -132,6 +135,19 @@ def _bucket(tree: ast.Expr, data: DataSpec) -> str | None:
     near = nearest(tree.id, numbers) if isinstance(tree, ast.Name) else None
     known = f"{data.name} has {', '.join(numbers)}" if numbers else f"{data.name} has none: add one, as length: int[]"
     message = "`bucket` names a field with a number for each example, its length"
+    raise Refusal(BadSetting(message, tree.span, help=f"did you mean `{near}`?" if near else known))
+
+
+def _recompute(top: Frame, tree: ast.Expr) -> str | None:
+    """The block whose instances compute their activations again."""
+    if isinstance(tree, ast.Literal) and tree.value is None:
+        return None
+    blocks = sorted({block.graph.name for _, block in blocks_of(top.modules())})
+    if isinstance(tree, ast.Name) and tree.id in blocks:
+        return tree.id
+    near = nearest(tree.id, blocks) if isinstance(tree, ast.Name) else None
+    known = f"there are {', '.join(blocks)}" if blocks else "there are none: what it holds is to be a block of its own"
+    message = "`recompute` names a block that has weights and is a part of what is trained"
     raise Refusal(BadSetting(message, tree.span, help=f"did you mean `{near}`?" if near else known))
 
 

@@ -106,15 +106,19 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """How a step is run. half: under autocast, with 2 bytes a float where that is enough."""
+    """How a step is run. half: under autocast, with 2 bytes a float where that is enough. recompute: the block whose
+    calls keep what they are given alone, and are done again for gradients."""
 
     training: bool = True
     accelerator: bool = True
     half: bool = False
+    recompute: str | None = None
 
 
 class Recording:
     """The calls of a graph in their order. `ends`: how many there are once so many nodes of the graph have run.
+    again: the stretches of calls that are done again for gradients; those in loops are not among them, for which more
+    is counted than they take.
 
     Raises TooManyCalls.
     """
@@ -126,6 +130,7 @@ class Recording:
         self.records: list[Record] = []
         self.given: list[Block] = []
         self.ends: list[int] = []
+        self.again: list[range] = []
         self.weights: dict[str, Dim] = {}
         self.unsure = any(isinstance(node.action, Gradient | Functional) for node in _all(graph))
         self.inputs = {value: self._give(value) for value in graph.inputs.values()}
@@ -172,8 +177,12 @@ class Recording:
         lent = {name: scope.place(ref.path) for name, ref in zip(callee.borrowed, refs, strict=False)}
         prefix = f"{scope.place(node.module)}." if node.module is not None else scope.prefix
         within = _Scope(callee, prefix, lent, trail, scope.times)
+        start = len(self.records)
         for each in callee.nodes:
             self._node(within, each, inside)
+        if self.setting.recompute == callee.name and node.module is not None and scope.times == _ONE:
+            self.again = [inner for inner in self.again if inner.start < start]
+            self.again.append(range(start, len(self.records)))
         return [inside[value] for value in callee.outputs]
 
     def _loop(

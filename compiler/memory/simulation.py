@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dlc.compiler.dim import Symbol
@@ -49,9 +49,11 @@ class Simulation:
         self._bytes: dict[Block, int] = {}
         self._descents = [(descent, _ancestors(self._records, descent)) for descent in descents]
         self._keepers: dict[Block, set[int]] = {}
-        for number in set[int]().union(*(found for _, found in self._descents)):
-            for block in self._records[number].kept:
+        self._keeping = dict(_kept(recording, set[int]().union(*(found for _, found in self._descents))))
+        for number, blocks in self._keeping.items():
+            for block in blocks:
                 self._keepers.setdefault(block, set()).add(number)
+        self._again = recording.again
         self._last = _last_uses(recording)
         self._live: set[Block] = set()
         self._now = self.peak = self._held = 0
@@ -101,21 +103,52 @@ class Simulation:
         for value in descent.values:
             gradients[value] = self._new(value)
         later = set[int]().union(*(other for each, other in self._descents if each.after > descent.after))
+        again: dict[int, int] = {}
         for number in sorted(found, reverse=True):
             record = self._records[number]
+            calls = next((calls for calls in self._again if number in calls), None)
+            if calls is not None and number == max(found.intersection(calls)):
+                again = self._repeat(calls, found)
             given = [gradients.pop(held) for held in record.gives if held in gradients]
             if given:
                 self._differentiate(record, given, gradients, descent)
             for gradient in given:
                 self._drop(gradient)
+            self._now -= again.pop(number, 0)
             if number in later:
                 continue
-            for block in record.kept:
+            for block in self._keeping.get(number, ()):
                 self._keepers.get(block, set()).discard(number)
                 self._release(block, descent.after)
         for size in self._weights.values():
             self._now -= size
         self._weights.clear()
+
+    def _repeat(self, calls: range, found: set[int]) -> dict[int, int]:
+        """Does calls again, up to the last that gradients read of: the bytes that are free once a call's are done."""
+        first: dict[Block, int] = {}
+        for number in sorted(found.intersection(calls), reverse=True):
+            first.update((block, number) for block in self._records[number].kept if block.made >= calls.start)
+        last: dict[Block, int] = {}
+        for number in calls:
+            record = self._records[number]
+            blocks = {held.block for held in (*record.reads, *record.gives)} | set(record.made)
+            last.update((block, number) for block in blocks if block.made >= calls.start)
+        end = max((block.made for block in first), default=calls.start - 1)
+        for number in range(calls.start, end + 1):
+            for block in self._records[number].made:
+                self._rise(block.kept.evaluate(self._sizes) if block in first else block.size.evaluate(self._sizes))
+            self._reach(self._records[number].scratch.evaluate(self._sizes))
+            for block, use in last.items():
+                if use == number and block not in first and block.made <= end:
+                    self._now -= block.size.evaluate(self._sizes)
+        self._now -= sum(
+            block.size.evaluate(self._sizes) for block in last if block not in first and block.made <= end < last[block]
+        )
+        free: dict[int, int] = {}
+        for block, number in first.items():
+            free[number] = free.get(number, 0) + block.kept.evaluate(self._sizes)
+        return free
 
     def _differentiate(
         self, record: Record, given: list[_Gradient], gradients: dict[Held, _Gradient], descent: Descent
@@ -157,6 +190,19 @@ class Simulation:
         gradient.users -= 1
         if gradient.users == 0:
             self._now -= gradient.size
+
+
+def _kept(recording: Recording, found: set[int]) -> Iterator[tuple[int, Sequence[Block]]]:
+    """The blocks that are kept for the gradients of a call: of calls that are done again, what they are given, for the
+    first of them."""
+    records = recording.records
+    for number in found:
+        calls = next((calls for calls in recording.again if number in calls), None)
+        if calls is None:
+            yield number, records[number].kept
+        elif number == min(found.intersection(calls)):
+            reads = {held.block: None for each in calls for held in records[each].reads}
+            yield number, [block for block in reads if block.made < calls.start]
 
 
 def _ancestors(records: Sequence[Record], descent: Descent) -> set[int]:

@@ -94,6 +94,7 @@ def command(
         training=not inference,
         accelerator=on == "accelerator",
         half=(precision or (settings.precision if settings else "fp32")) != "fp32",
+        recompute=settings.recompute if settings else None,
     )
     chosen = optimizer or (settings.optimizer if settings else AdamW())
     try:

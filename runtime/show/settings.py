@@ -70,6 +70,8 @@ _WHAT = {
     "checkpoint": "when the state is saved, see [checkpoints](#checkpoints)",
     "bucket": "the field by which batches are of like length, as in `bucket = length`: each pool of fifty batches is "
     "sorted by it",
+    "recompute": "the block whose instances keep no activations for gradients and compute them again when these are "
+    "due, as in `recompute = Layer`; by default none, unless a step would not fit into memory",
     "plan": "how a step is run: as is measured to be fastest, or as PyTorch runs it by default, see "
     "[how a step is run](#how-a-step-is-run)",
 }
@@ -93,6 +95,10 @@ as it is | fp32 |
 | `attention written out` | as products and a softmax in place of the fused kernel | attention |
 | `inductor` | networks compiled by `torch.compile`, in trainings of a quarter of an hour or more where it \
 gains 10 % | what `grad` does not differentiate |
+
+Before all of that, a step that would take more than nine tenths of the free memory gets less to keep: the block of
+`recompute`, or where none is set the one with which the step just fits, computes its activations a second time. What
+is learned stays the same, to the bit on a processor.
 
 The first two cost nothing, and are taken without a trial. Trials take 2 % of the training's time or less, and a
 training of fewer than 500 steps, or less than three seconds by the first of them, has none. What they do is undone:

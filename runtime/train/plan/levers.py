@@ -11,6 +11,7 @@ import torch
 from dlc.compiler.optimizers import SGD, Adam, AdamW, Muon
 from dlc.compiler.settings import Settings
 from dlc.runtime.train.plan import allocator, attention, inductor, layout, precision
+from dlc.runtime.train.recomputing import recomputes
 from dlc.runtime.train.task import Task
 
 FUSED = "fused optimiser"
@@ -60,7 +61,8 @@ def _attends(task: Task, settings: Settings, device: torch.device) -> bool:
 
 
 def _compiles(task: Task, settings: Settings, device: torch.device) -> bool:
-    return inductor.available(device) and not task.differentiates
+    again = any(recomputes(module) for module in task.instances.values())
+    return inductor.available(device) and not task.differentiates and not again
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from dlc.runtime.data.load import load_data
 from dlc.runtime.spec import read_checked
 from dlc.runtime.train.loop import Loop, Stepped
 from dlc.runtime.train.making import make_task
+from dlc.runtime.train.recomputing import recompute
 
 GPT = (Path(__file__).parents[2] / "examples/gpt.dl").read_text()
 CLASSES = """
@@ -71,6 +72,7 @@ train Fit on Made:
         minimize cross_entropy(logits, tokens[:, 1:])
 """
 )
+AGAIN = TEXT.replace("        epochs = 3\n", "        epochs = 3\n        recompute = Layer\n")
 # What does not depend on the turn before is computed for all turns at once, which is not foreseen.
 WALKED = """
 model Net(x: float[N, 20, 32]) -> (y: float[N, 10]):
@@ -82,7 +84,8 @@ model Net(x: float[N, 20, 32]) -> (y: float[N, 10]):
 
 
 def predicted(spec: TrainSpec) -> int:
-    budget = Budget(spec, Setting(accelerator=False), spec.settings.optimizer)
+    setting = Setting(accelerator=False, recompute=spec.settings.recompute)
+    budget = Budget(spec, setting, spec.settings.optimizer)
     assert isinstance(spec.settings.batch, int)
     return budget.at(sizes_by_name(budget.symbols, {"N": spec.settings.batch})).total
 
@@ -90,6 +93,8 @@ def predicted(spec: TrainSpec) -> int:
 def measured(spec: TrainSpec, folder: Path) -> int:
     """The weights, what the optimiser remembers, and the most that the second step has allocated at once."""
     task = make_task(spec, load_data(spec.data, folder, 0), torch.device("cpu"))
+    if spec.settings.recompute is not None:
+        recompute(task.instances, spec, spec.settings.recompute)
     loop = Loop(task, spec.settings)
     events = loop.events()
     _step(events)
@@ -113,8 +118,8 @@ def _step(events: Iterator[object]) -> None:
 
 @pytest.mark.parametrize(
     ("text", "within"),
-    [(MLP, 0.02), (CONVNET, 0.08), (LSTM, 0.15), (GRU, 0.05), (TEXT, 0.1), (WALKED, 0.4)],
-    ids=["mlp", "convnet", "lstm", "gru", "gpt", "loop"],
+    [(MLP, 0.02), (CONVNET, 0.08), (LSTM, 0.15), (GRU, 0.05), (TEXT, 0.1), (AGAIN, 0.1), (WALKED, 0.4)],
+    ids=["mlp", "convnet", "lstm", "gru", "gpt", "recomputed", "loop"],
 )
 def test_a_step_takes_what_is_predicted(text: str, within: float, tmp_path: Path) -> None:
     (tmp_path / "spec.dl").write_text(text)
