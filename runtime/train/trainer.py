@@ -22,6 +22,7 @@ from dlc.runtime.train.making import make_task
 from dlc.runtime.train.plan.levers import FUSED, pulled
 from dlc.runtime.train.plan.of_run import plan_of, recorded, usable
 from dlc.runtime.train.plan.record import Plan
+from dlc.runtime.train.plan.room import recompute_where_due
 from dlc.runtime.train.process import processes, reproducible
 from dlc.runtime.train.resuming import Notice, ground, newest, restore
 from dlc.runtime.train.run import Run, weights_file
@@ -70,6 +71,7 @@ def train(
         task = make_task(spec, data, place)
         if last is None:
             start_from_runs(spec, task.instances)
+        recompute_where_due(spec, task, place, notice)
         until = run.config.epochs if epochs is None else epochs
 
         def make_loop(levers: Sequence[str]) -> Loop:
