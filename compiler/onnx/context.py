@@ -57,6 +57,13 @@ class OnnxContext(Protocol):
         """What `some` writes where the condition holds when the model runs, else what `other` writes, of this type."""
         ...
 
+    def once(self, name: str, write: Callable[[], OnnxValue]) -> OnnxValue:
+        """What `write` computes from sizes and constants alone, in the model once however often this name is asked for.
+
+        It stands outside of the loops and the branches that read it.
+        """
+        ...
+
     def weight(self, name: str) -> OnnxValue:
         """The initialiser that holds this weight of the node's module."""
         ...

@@ -19,6 +19,7 @@ from dlc.compiler.onnx.nodes import Lowering
 from dlc.compiler.onnx.opset import NEWEST, OPSET, ir_version, opset_for
 from dlc.compiler.onnx.save import save_model
 from dlc.compiler.onnx.sizes import Sizes
+from dlc.compiler.onnx.skips import keep_apart
 from dlc.compiler.onnx.wire import encode
 from dlc.compiler.onnx.writer import Writer
 from dlc.compiler.op import Op
@@ -75,6 +76,8 @@ class _Emitter:
         if self._lowering.diagnostics:
             raise Refusal(*self._lowering.diagnostics)
         outputs = list(self._outputs())
+        if keep_apart(self._writer.nodes):
+            self._writer.kinds.add("Sum")
         opset = opset_for(self._writer.kinds)
         body = OnnxGraph(graph.name, self._inputs, outputs, self._writer.nodes, self._writer.initializers, graph.doc)
         return Model(

@@ -76,6 +76,15 @@ class NodeContext:
         chosen.dtype = type.dtype
         return chosen
 
+    def once(self, name: str, write: Callable[[], onnx.Value]) -> onnx.Value:
+        def outside(writer: Writer) -> onnx.Value:
+            inner, self._writer = self._writer, writer
+            value = write()
+            self._writer = inner
+            return value
+
+        return self._sizes.once(name, outside)
+
     def tensor(self, operand: onnx.Value | Scalar, dtype: DType) -> onnx.Value:
         if not isinstance(operand, Scalar):
             return self.cast(operand, dtype)

@@ -47,6 +47,7 @@ class Sizes:
         self._values: dict[Polynomial, onnx.Value] = {}
         self._scalars: dict[Polynomial, onnx.Value] = {}
         self._vectors: dict[tuple[Dim, ...], onnx.Value] = {}
+        self._others: dict[str, onnx.Value] = {}
 
     def knows(self, symbol: Symbol) -> bool:
         """Whether the inputs' shapes determine the symbol's value."""
@@ -69,6 +70,17 @@ class Sizes:
             text = ", ".join(dim.render(self._name) for dim in key)
             self._vectors[key] = parts[0] if len(parts) == 1 else self._node("Concat", parts, f"[{text}]", axis=0)
         return self._vectors[key]
+
+    def once(self, name: str, write: Callable[[Writer], onnx.Value]) -> onnx.Value:
+        """What is computed from sizes alone, written where they are, at the first time that this name is asked for."""
+        if name not in self._others:
+            start = len(self._writer.nodes)
+            value = self._others[name] = write(self._writer)
+            for node in self._writer.nodes[start:]:
+                node.size = True
+                if node.name is None:
+                    self._writer.name(node, f"size/{name}")
+        return self._others[name]
 
     def _runs(self, dims: tuple[Dim, ...]) -> list[tuple[Dim, ...]]:
         """The sizes in groups that one value gives: constants side by side, neighbouring axes of one input."""

@@ -56,7 +56,7 @@ class Writer:
             free.discard(id(output))
             outputs.append(output)
         for node in self.nodes:
-            self._name(node, f"{name}/{node.op_type}")
+            self.name(node, f"{name}/{node.op_type}")
         return Graph(name, inputs, outputs, self.nodes)
 
     def add(
@@ -103,9 +103,10 @@ class Writer:
             node.scope = scope
         alone = sum(node.name is None for node in nodes) == 1
         for node in nodes:
-            self._name(node, base if alone else f"{base}/{node.op_type}")
+            self.name(node, base if alone else f"{base}/{node.op_type}")
 
-    def _name(self, node: Node, name: str) -> None:
+    def name(self, node: Node, name: str) -> None:
+        """Names a node that has no name yet, and its results."""
         if node.name is not None:
             return
         node.name = self.node_names.claim(name)
