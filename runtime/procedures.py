@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from dlc.runtime.weights import StoredWeights
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import nn
 
     from dlc.runtime.train.task import StepError
 
@@ -91,10 +93,18 @@ def exported(chosen: Chosen) -> Trained:
     return Trained(chosen.procedure.name, model, StoredWeights(kept))
 
 
-def call(chosen: Chosen, arrays: Mapping[str, Array], *, seed: int = 0, device: str | None = None) -> dict[str, Array]:
+def call(
+    chosen: Chosen,
+    arrays: Mapping[str, Array],
+    *,
+    seed: int = 0,
+    device: str | None = None,
+    around: Callable[[Mapping[str, nn.Module]], AbstractContextManager[None]] | None = None,
+) -> dict[str, Array]:
     """The results of a procedure by name, computed in PyTorch with the run's weights, in evaluation mode.
 
-    arrays: the tensor parameters. seed: of what it draws. Raises Refusal where an input does not fit.
+    arrays: the tensor parameters. seed: of what it draws. around: the context in which it runs, of the instances'
+    modules. Raises Refusal where an input does not fit.
     """
     import torch
 
@@ -119,7 +129,8 @@ def call(chosen: Chosen, arrays: Mapping[str, Array], *, seed: int = 0, device: 
     tensors = [torch.as_tensor(given[name]).to(place) for name in procedure.graph.inputs]
     seed_torch(seed)
     try:
-        found: Any = getattr(module, identifier(procedure.name))(*instances.values(), *tensors)
+        with nullcontext() if around is None else around(instances):
+            found: Any = getattr(module, identifier(procedure.name))(*instances.values(), *tensors)
     except (RuntimeError, IndexError, ValueError) as error:
         raise Refusal(_failed(procedure, StepError(error))) from error
     results: list[torch.Tensor] = [*found] if isinstance(found, tuple) else [found]

@@ -34,15 +34,18 @@ class Axis:
         return (value - self.low) / (self.high - self.low)
 
 
-def curves(title: str, series: Mapping[str, Points], *, over: str, marked: float | None = None) -> str:
+def curves(
+    title: str, series: Mapping[str, Points], *, over: str, marked: float | None = None, log: bool = False
+) -> str:
     """A drawing of several series of (x, y) over one x axis, as an `svg` element.
 
-    over: what x counts. marked: an x with a line across, such as the best epoch. Values that are not finite are gaps.
+    over: what x counts. marked: an x with a line across, such as the best epoch. log: whether equal distances along x
+    are equal factors. Values that are not finite are gaps.
     """
     points = [point for line in series.values() for point in line if math.isfinite(point[1])]
     if not points:
         return ""
-    x = _whole_axis([point[0] for point in points])
+    x = (_doubling_axis if log else _whole_axis)([point[0] for point in points])
     y = _value_axis([point[1] for point in points])
 
     def across(value: float) -> float:
@@ -110,6 +113,14 @@ def _whole_axis(values: Sequence[float]) -> Axis:
         low, high = low - 1, high + 1
     ticks = [tick for tick in _round_numbers(low, high, 5) if tick == round(tick) and low <= tick <= high]
     return Axis(low, high, tuple(ticks))
+
+
+def _doubling_axis(values: Sequence[float]) -> Axis:
+    """An axis of what is counted from 1 on, whose ticks double, or more."""
+    low, high = min(values), max(*values, 2 * min(values))
+    powers = range(math.ceil(math.log2(high / low)) + 1)
+    ticks = [low * 2.0**power for power in powers[:: max(1, len(powers) // 5)]]
+    return Axis(low, high, tuple(tick for tick in ticks if tick <= high), log=True)
 
 
 def _value_axis(values: Sequence[float]) -> Axis:

@@ -32,7 +32,7 @@ th { color: var(--soft); font-weight: 500; } td.number, th.number { text-align: 
 pre { margin: 0; font: 13px/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; overflow-x: auto; }
 details summary { cursor: pointer; color: var(--soft); font-size: 13px; margin-top: 10px; }
 img { max-width: 100%; height: auto; border-radius: 6px; border: 1px solid var(--line); image-rendering: pixelated; }
-svg { width: 100%; height: auto; display: block; font-family: inherit; }
+svg { width: 100%; height: auto; display: block; }
 svg text { fill: var(--text); font-size: 11px; } svg .title { font-size: 13px; font-weight: 600; }
 svg .tick, svg .small { fill: var(--soft); font-size: 10.5px; font-variant-numeric: tabular-nums; }
 svg .grid { stroke: var(--line); } svg .marked { stroke: var(--soft); stroke-dasharray: 3 3; }
@@ -61,6 +61,14 @@ def page(title: str, told: str, facts: Sequence[tuple[str, str]], sections: Iter
         + "\n".join(section for section in sections if section)
         + "\n</main></body></html>\n"
     )
+
+
+def alone(svg: str) -> str:
+    """A drawing of a page as a file of its own, on a card of the page's colour."""
+    head, rest = svg.split(">", 1)
+    card = '<rect width="100%" height="100%" rx="8" style="fill: var(--card)"/>'
+    font = 'font-family="system-ui, sans-serif"'
+    return f'{head} xmlns="http://www.w3.org/2000/svg" {font}><style>{_STYLE}</style>{card}{rest}\n'
 
 
 def section(title: str, *parts: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,10 +13,12 @@ from dlc.compiler.graph import BlockModule, Graph
 from dlc.compiler.program import TrainSpec
 from dlc.grammar.diagnostics import Refusal
 from dlc.runtime.files import replace_file
+from dlc.runtime.report.attention import looks
 from dlc.runtime.report.charts import curves
 from dlc.runtime.report.confusion import confusion, matrix
 from dlc.runtime.report.drawing import drawing
 from dlc.runtime.report.page import code, folded, page, paragraph, section, table
+from dlc.runtime.report.pixels import picture
 from dlc.runtime.report.samples import filters, samples
 from dlc.runtime.show.summary import number
 from dlc.runtime.train.run import Run
@@ -39,6 +42,7 @@ def write_report(run: Run, spec: TrainSpec, result: Result, parts: Parts, device
     sections = [
         section("Curves", _charts(run, result)),
         section(f"Confusion, {part}", _confusion(run, spec, parts[part], device)),
+        section(f"Attention, first example of {part}", _attention(run, spec, parts[part], device)),
         section("Procedures", *samples(run, spec, parts[part], device)),
         *_networks(run, spec),
         section("Metrics", _metrics(run)),
@@ -122,6 +126,22 @@ def _confusion(run: Run, spec: TrainSpec, fields: Mapping[str, Array], device: s
     told = paragraph(f"{right:,} of {total:,} are right, {right / total:.2%}")
     often = table(["is", "taken for", "times"], pairs, numbers=[2]) if pairs else ""
     return f'<div class="grid"><div>{matrix(counts)}</div><div>{told}{often}</div></div>'
+
+
+def _attention(run: Run, spec: TrainSpec, fields: Mapping[str, Array], device: str | None) -> str:
+    """A picture for each use: its heads side by side, a row for each position that looks, white where it looks most."""
+    try:
+        found = looks(run, spec, fields, device)
+    except Refusal as refusal:
+        return "".join(paragraph(f"failed: {diagnostic.message}") for diagnostic in refusal.diagnostics)
+    if not found:
+        return ""
+    told = paragraph("A head a square: each row is a position that looks, each column one that it looks at.")
+    pictures = [
+        f"<div><h3>{escape(look.path)}</h3>{picture(look.weights[:, None] / look.weights.max(), look.path)}</div>"
+        for look in found
+    ]
+    return f'{told}<div class="grid">{"".join(pictures)}</div>'
 
 
 def _networks(run: Run, spec: TrainSpec) -> Iterator[str]:

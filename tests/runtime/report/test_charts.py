@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from dlc.runtime.report.charts import HEIGHT, WIDTH, curves
+from dlc.runtime.report.page import alone
 
 
 def drawn(*values: float, **series: list[float]) -> ElementTree.Element:
@@ -81,3 +82,16 @@ def test_one_epoch_is_a_dot() -> None:
     svg = drawn(0.5)
     assert points(svg) == []
     assert len(list(svg.iter("circle"))) == 1
+
+
+def test_equal_factors_are_equal_distances() -> None:
+    svg = curves("error", {"test": [(10, 1), (20, 2), (40, 3)]}, over="width", log=True)
+    places = [float(place) for place in re.findall(r'<circle cx="([\d.]+)"', svg)]
+    assert places[1] - places[0] == pytest.approx(places[2] - places[1], abs=0.2)
+    assert re.findall(r'text-anchor="middle">([\d,]+)<', svg) == ["10", "20", "40"]
+
+
+def test_a_drawing_alone_is_a_file_of_its_own() -> None:
+    root = ElementTree.fromstring(alone(curves("error", {"a & b": [(1, 1), (2, 2)]}, over="epoch")))
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert "a & b 2" in [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
