@@ -20,6 +20,7 @@ from dlc.compiler.program import Schema
 from dlc.compiler.types import DType, Tensor
 from dlc.grammar.diagnostics import Refusal
 from dlc.grammar.suggest import nearest
+from dlc.runtime.data.room import Room
 from dlc.runtime.data.source import DataSource, Table
 from dlc.runtime.data.tokenizers import Tokenizer
 from dlc.runtime.data.windows import window_schema, window_table
@@ -55,15 +56,14 @@ class Builtin(DataSource):
         self._check()
         if self.tokenizer is None:
             return _KARATE
-        size = self.tokenizer.size(None)
-        size = self.tokenizer.size(self._python_docs()) if size is None else size
-        assert size is not None
-        return window_schema(self.window, size)
+        size = self.tokenizer.known
+        return window_schema(self.window, self.tokenizer.size(self._python_docs()) if size is None else size)
 
-    def load(self, columns: Collection[str]) -> Table:
+    def load(self, columns: Collection[str], room: Room | None = None) -> Table:
         self._check()
         if self.tokenizer is not None:
-            return window_table(self._python_docs(), self.title, self.tokenizer, self.window, self.stride, self.span)
+            text, own = [self._python_docs()], room or self.room()
+            return window_table(text, self.title, self.tokenizer, self.window, self.stride, own, self.span)
         table = _karate_club()
         return Table({name: table[name] for name in columns}, 1, lambda _: "the only example")
 

@@ -14,13 +14,14 @@ from typing import Any
 from dlc.compiler.program import Schema
 from dlc.compiler.types import DType, Tensor
 from dlc.grammar.diagnostics import Refusal
+from dlc.runtime.data.room import Column, Room
 from dlc.runtime.data.source import FileSource, Table, identifier
 from dlc.runtime.errors import BadHeader, NotANumber, RaggedRow, SourceArguments, UnreadableData
 
 # So many rows decide whether a column is of whole numbers; the rest is held to it when the data is loaded.
 _SURVEYED = 10_000
 _SHOWN = 30
-_EACH = 8  # bytes of memory for a byte of the file, which may be a cell of its own with its comma
+_ROWS = 2**16  # that are read before they are put away
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,28 +48,35 @@ class Csv(FileSource):
         types = (DType.INT if is_whole else DType.FLOAT for is_whole in whole)
         return Schema({name: Tensor.of(dtype=dtype) for name, dtype in zip(names, types, strict=True)})
 
-    def load(self, columns: Collection[str]) -> Table:
-        import numpy as np
-
+    def load(self, columns: Collection[str], room: Room | None = None) -> Table:
         schema = self.schema()
-        self.require_room(self.require_file().stat().st_size * _EACH)
+        room = room or self.room()
         types = {name: "q" if schema.columns[name].dtype is DType.INT else "d" for name in columns}
         values: dict[str, array[Any]] = {name: array(type) for name, type in types.items()}
-        lines = array("q")
+        made = {name: room.column(type) for name, type in types.items()}
+        lines, ends = array("q"), room.column("q")
         with self._rows() as (names, rows):
             readers = [(values[name].append, names.index(name), schema.columns[name].dtype) for name in values]
             for row in rows:
                 lines.append(row.line)
+                if len(lines) == _ROWS:
+                    _move(lines, ends)
+                    for name, numbers in values.items():
+                        _move(numbers, made[name])
                 for append, column, dtype in readers:
                     cell = row.cells[column]
                     number = _whole(cell) if dtype is DType.INT else _number(cell)
                     if number is None:
                         raise self._refused(row, names[column], cell, dtype)
                     append(number)
-        if not lines:
+        _move(lines, ends)
+        for name, numbers in values.items():
+            _move(numbers, made[name])
+        if not ends.count:
             raise Refusal(UnreadableData(f"{self.path} has a header and no rows", self.span))
-        arrays = {name: np.array(numbers) for name, numbers in values.items()}
-        return Table(arrays, len(lines), lambda index: f"row {index + 1} (line {lines[index]})")
+        placed = ends.done()
+        arrays = {name: column.done() for name, column in made.items()}
+        return Table(arrays, len(placed), lambda index: f"row {index + 1} (line {placed[index]})")
 
     @contextmanager
     def _rows(self) -> Generator[tuple[list[str], Iterator[_Row]], None, None]:
@@ -139,6 +147,14 @@ class Csv(FileSource):
             help = f"the first {_SURVEYED:,} rows hold whole numbers; write the first as 1.0 for a column of floats"
         message = f"row {row.number} (line {row.line}), column `{column}` of {self.path} {found}, and {due} is due"
         return Refusal(NotANumber(message, self.span, help=help))
+
+
+def _move(numbers: array[Any], column: Column) -> None:
+    """Puts away the numbers of some rows."""
+    import numpy as np
+
+    column.extend(np.array(numbers))
+    del numbers[:]
 
 
 def _number(cell: str) -> float | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dlc.compiler.program import Schema
 from dlc.grammar.diagnostics import Refusal
+from dlc.runtime.data.room import Room
 from dlc.runtime.data.source import DataSource, Table
 from dlc.runtime.errors import SourceArguments
 
@@ -26,5 +27,5 @@ class Generate(DataSource):
             raise Refusal(SourceArguments(f"`generate` makes at least one example, and not {self.count}", self.span))
         return Schema({}, self.count)
 
-    def load(self, columns: Collection[str]) -> Table:
+    def load(self, columns: Collection[str], room: Room | None = None) -> Table:
         return Table({}, self.count, lambda index: f"example {index + 1}")

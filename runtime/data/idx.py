@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, cast
 from dlc.compiler.program import Schema
 from dlc.compiler.types import DType, Tensor
 from dlc.grammar.diagnostics import Refusal
+from dlc.runtime.data.room import Room
 from dlc.runtime.data.source import DataSource, FileSource, Table
 from dlc.runtime.errors import BadArray, UnreadableData
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _GZIP = b"\x1f\x8b"
+_BYTES = 2**22  # that are read at a time
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,12 @@ class Idx(DataSource):
             raise Refusal(BadArray(message, self.span))
         return Schema({"images": images.type, "labels": labels.type}, images.shape[0])
 
-    def load(self, columns: Collection[str]) -> Table:
+    def load(self, columns: Collection[str], room: Room | None = None) -> Table:
         count = self.schema().count
         assert count is not None
         images, labels = self._files()
-        arrays = {name: (images if name == "images" else labels).array() for name in columns}
+        room = room or self.room()
+        arrays = {name: (images if name == "images" else labels).array(room) for name in columns}
         return Table(arrays, count, lambda index: f"example {index + 1}")
 
     def _files(self) -> tuple[_File, _File]:
@@ -77,8 +80,8 @@ class _File(FileSource):
         header = self.header()
         return Schema({"array": header.type}, header.shape[0])
 
-    def load(self, columns: Collection[str]) -> Table:
-        array = self.array()
+    def load(self, columns: Collection[str], room: Room | None = None) -> Table:
+        array = self.array(room or self.room())
         return Table(dict.fromkeys(columns, array), len(array), lambda index: f"example {index + 1}")
 
     def header(self) -> _Header:
@@ -86,20 +89,27 @@ class _File(FileSource):
         with self._open() as file:
             return self._header(file)
 
-    def array(self) -> NDArray[np.generic]:
+    def array(self, room: Room) -> NDArray[np.generic]:
         """The array, of exactly as many bytes as the header says. Raises Refusal."""
         import numpy as np
 
         with self._open() as file:
             header = self._header(file)
-            self.require_room(header.size)
-            data = self._read(file, header.size + 1)
-        if len(data) != header.size:
-            found = f"{len(data)}" if len(data) < header.size else "more"
+            room.require(header.size, self.path)
+            dtype = np.dtype(header.code)
+            made = room.column(dtype.newbyteorder("="), header.shape[1:])
+            each = header.size // header.shape[0]
+            read, at_once = 0, max(1, _BYTES // each) * each
+            while read < header.size and (data := self._read(file, min(at_once, header.size - read))):
+                read += len(data)
+                if len(data) % each == 0:
+                    made.extend(np.frombuffer(data, dtype).reshape(-1, *header.shape[1:]))
+            more = bool(self._read(file, 1))
+        if read != header.size or more:
+            found = "more" if more else f"{read}"
             message = f"{self.path} holds {found} bytes of data, and its header tells of {header.size}"
             raise Refusal(UnreadableData(message, self.span))
-        array = np.frombuffer(data, header.code).reshape(header.shape)
-        return array.astype(array.dtype.newbyteorder("="))
+        return made.done()
 
     def _open(self) -> IO[bytes]:
         path: Path = self.require_file()

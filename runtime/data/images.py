@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from dlc.compiler.dim import Dim
 from dlc.compiler.program import Schema
 from dlc.compiler.types import DType, Tensor
 from dlc.grammar.diagnostics import Refusal
+from dlc.runtime.data.room import Room
 from dlc.runtime.data.source import DataSource, Table
 from dlc.runtime.errors import BadImage, MissingData, MissingPackage, SourceArguments
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".bmp": "BMP", ".gif": "GIF", ".webp": "WEBP"}
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _PIXELS = 2**26  # of one image: 8192 by 8192
+_BYTES = 2**22  # of images that are read at a time
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Images(DataSource):
         image = Tensor(DType.INT, (Dim.of(self.channels), Dim.of(height), Dim.of(width)), Dim.of(256))
         return Schema({"image": image, "label": Tensor(DType.INT, (), Dim.of(classes))}, len(files))
 
-    def load(self, columns: Collection[str]) -> Table:
+    def load(self, columns: Collection[str], room: Room | None = None) -> Table:
         import numpy as np
 
         files, _ = self._files()
@@ -59,10 +62,14 @@ class Images(DataSource):
             arrays["label"] = np.array([names.index(file.parent.name) for file in files])
         if "image" in columns:
             height, width = self._size(files[0])
-            self.require_room(len(files) * self.channels * height * width)
-            arrays["image"] = np.empty((len(files), self.channels, height, width), np.uint8)
-            for place, file in enumerate(files):
-                arrays["image"][place] = self._pixels(file, height, width)
+            shape = (self.channels, height, width)
+            room = room or self.room()
+            room.require(len(files) * math.prod(shape), self.path)
+            made = room.column(np.uint8, shape)
+            at_once = max(1, _BYTES // math.prod(shape))
+            for start in range(0, len(files), at_once):
+                made.extend(np.stack([self._pixels(file, height, width) for file in files[start : start + at_once]]))
+            arrays["image"] = made.done()
         return Table(arrays, len(files), lambda index: self._named(files[index]))
 
     def _files(self) -> tuple[list[Path], int]:

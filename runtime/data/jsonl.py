@@ -14,13 +14,14 @@ from dlc.compiler.elaborate.values import is_sequence
 from dlc.compiler.program import Schema
 from dlc.compiler.types import DType, Tensor
 from dlc.grammar.diagnostics import Refusal
+from dlc.runtime.data.room import Room
 from dlc.runtime.data.source import FileSource, Table, identifier
 from dlc.runtime.errors import BadHeader, NotANumber, UnreadableData
 
 # So many rows decide what a column holds; the rest is held to it when the data is loaded.
 _SURVEYED = 10_000
 _LINE = 2**26  # bytes
-_EACH = 8  # bytes of memory for a byte of the file
+_NUMBERS = 2**18  # that are read before they are put away
 _RANK = 8
 _SHOWN = 30
 
@@ -45,23 +46,38 @@ class Jsonl(FileSource):
         columns, _ = self._survey()
         return Schema(columns)
 
-    def load(self, columns: Collection[str]) -> Table:
+    def load(self, columns: Collection[str], room: Room | None = None) -> Table:
         import numpy as np
 
         types, keys = self._survey()
-        self.require_room(self.require_file().stat().st_size * _EACH)
+        room = room or self.room()
         codes = {name: "d" if types[name].dtype is DType.FLOAT else "q" for name in columns}
         values: dict[str, array[Any]] = {name: array(code) for name, code in codes.items()}
-        lines = array("q")
+        kept = {name: bool if types[name].dtype is DType.BOOL else code for name, code in codes.items()}
+        made = {name: room.column(kept[name], tuple(int(size) for size in types[name].shape)) for name in columns}
+        lines, ends = array("q"), room.column("q")
+
+        def put_away() -> None:
+            ends.extend(np.array(lines))
+            del lines[:]
+            for name, numbers in values.items():
+                made[name].extend(np.array(numbers))
+                del numbers[:]
+
+        gathered = 0
         for row in self._rows():
             lines.append(row.line)
             for name, numbers in values.items():
+                before = len(numbers)
                 numbers.extend(self._numbers(row, keys[name], types[name]))
-        arrays: dict[str, Any] = {}
-        for name, numbers in values.items():
-            whole = np.array(numbers).reshape(len(lines), *(int(size) for size in types[name].shape))
-            arrays[name] = whole.astype(bool) if types[name].dtype is DType.BOOL else whole
-        return Table(arrays, len(lines), lambda index: f"row {index + 1} (line {lines[index]})")
+                gathered += len(numbers) - before
+            if gathered >= _NUMBERS or len(lines) >= _NUMBERS:
+                put_away()
+                gathered = 0
+        put_away()
+        placed = ends.done()
+        arrays = {name: column.done() for name, column in made.items()}
+        return Table(arrays, len(placed), lambda index: f"row {index + 1} (line {placed[index]})")
 
     def _survey(self) -> tuple[dict[str, Tensor], dict[str, str]]:
         """The type of each column, and the member that it is."""

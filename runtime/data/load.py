@@ -1,12 +1,12 @@
-"""From a `data` block to tensors: the source is read, each field computed and checked, and the examples split."""
+"""From a `data` block to examples: the source is read, each field computed and checked, and the examples split."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,35 +14,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dlc.compiler.graph import Graph
-from dlc.compiler.program import DataSpec, Field
-from dlc.compiler.types import DType
+from dlc.compiler.program import DataSpec
 from dlc.grammar.diagnostics import Refusal
 from dlc.runtime.data.examples import Examples, Held
+from dlc.runtime.data.fields import Check, Computing, Function, piece_rows
 from dlc.runtime.data.open import open_source
+from dlc.runtime.data.room import Room
 from dlc.runtime.data.source import DataSource, Table
-from dlc.runtime.data.statistics import frequencies, keys, standard
+from dlc.runtime.data.statistics import Moments, frequencies, keys
+from dlc.runtime.data.streamed import Stored, Streamed
 from dlc.runtime.data.windows import TOKENS
 from dlc.runtime.emitted import load_module
-from dlc.runtime.errors import EmptyPart, NotFinite, OutOfRange
+from dlc.runtime.errors import EmptyPart
 from dlc.runtime.seeds import Stream, derive, permutation, torch_seeded
 
-# So many examples are computed at once: bounds the memory, and is part of what makes random fields reproducible.
-_CHUNK = 4096
-
-TORCH_TYPES = {
-    DType.FLOAT: torch.float32,
-    DType.FLOAT64: torch.float64,
-    DType.FLOAT16: torch.float16,
-    DType.BFLOAT16: torch.bfloat16,
-    DType.INT: torch.int64,
-    DType.INT32: torch.int32,
-    DType.INT8: torch.int8,
-    DType.UINT8: torch.uint8,
-    DType.BOOL: torch.bool,
-}
-
-Function = Callable[..., Tensor]
-Column = Tensor | NDArray[Any]
+if TYPE_CHECKING:
+    from dlc.runtime.data.examples import Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +65,11 @@ def load_data(spec: DataSpec, folder: Path, seed: int, fitted: Mapping[str, Tens
     from dlc.compiler.torch.emit import emit_fields, field_functions
 
     source = open_source(spec.source, folder)
-    table = source.load(columns_read(spec))
+    room = Room(span=spec.source.span)
+    table = source.load(columns_read(spec), room)
     module = load_module(spec.name, emit_fields(spec))
     functions = {graph: getattr(module, name) for graph, name in field_functions(spec).items()}
-    return compute(spec, source, table, functions, seed, fitted)
+    return compute(spec, source, table, functions, seed, fitted, room)
 
 
 def columns_read(spec: DataSpec) -> set[str]:
@@ -99,14 +87,18 @@ def compute(
     functions: Mapping[Graph, Function],
     seed: int,
     fitted: Mapping[str, Tensor] | None = None,
+    room: Room | None = None,
 ) -> Dataset:
     """Each field of all examples in order, by functions of one example for the fields' graphs and their statistics'.
 
-    A field reads columns, the fields above it, and its own statistics. Raises Refusal.
+    A field reads columns, the fields above it, and its own statistics. room: that of the table, in which fields are
+    kept too. Raises Refusal.
     """
     rows = split(spec, table, seed)
-    known: dict[str, Column] = dict(table.columns)
-    fields: dict[str, Tensor] = {}
+    room = room or Room(span=spec.source.span)
+    computing = Computing(source, table, functions, room, piece_rows(spec))
+    known: dict[str, Tensor | NDArray[Any]] = dict(table.columns)
+    fields: dict[str, Stored] = {}
     statistics = dict(fitted or {})
     for index, (name, field) in enumerate(spec.fields.items()):
         fits: dict[str, Tensor] = {}
@@ -115,19 +107,40 @@ def compute(
             if fitted is None:
                 # From the seed of the field, so that what is drawn in fitting is drawn again in computing.
                 with torch_seeded(derive(seed, Stream.FIELDS, index)):
-                    values = _each(statistic.graph, functions[statistic.graph], known, fits, table.count)
-                _check_finite(field, values, source, table)
-                statistics[mean], statistics[deviation] = standard(values[rows["train"]])
+                    pieces = computing.pieces(statistic.graph, known, fits)
+                    found = _fit(pieces, rows["train"], Check(field, source, table))
+                statistics[mean], statistics[deviation] = found
             fits[f"{statistic.name}_mean"], fits[f"{statistic.name}_std"] = statistics[mean], statistics[deviation]
         with torch_seeded(derive(seed, Stream.FIELDS, index)):
-            fields[name] = _each(field.graph, functions[field.graph], known, fits, table.count)
-        _check(field, fields[name], source, table)
-        known[name] = fields[name]
-    parts = {part: Held({name: values[chosen] for name, values in fields.items()}) for part, chosen in rows.items()}
+            fields[name] = computing.field(field, known, fits)
+        known[name] = fields[name].values
     shares = None
     if spec.schema.vocabulary is not None:
         shares = frequencies(torch.as_tensor(table.columns[TOKENS])[rows["train"]], spec.schema.vocabulary)
-    return Dataset(parts, statistics, shares, table.fingerprint())
+    parts: dict[str, Examples]
+    if room.spilled:
+        parts = {part: Streamed(fields, chosen, room) for part, chosen in rows.items()}
+    else:
+        parts = {
+            part: Held({name: field.values[chosen] for name, field in fields.items()}) for part, chosen in rows.items()
+        }
+    printed = table.fingerprint(room.release)
+    return Dataset(parts, statistics, shares, printed)
+
+
+def _fit(pieces: Iterator[tuple[int, Tensor]], chosen: Rows, check: Check) -> tuple[Tensor, Tensor]:
+    """The mean and the deviation of the examples of a part."""
+    moments = Moments()
+    dtype = torch.float32
+    for start, values in pieces:
+        check.finite(start, values)
+        dtype, stop = values.dtype, start + len(values)
+        if isinstance(chosen, slice):
+            moments.add(values[max(0, chosen.start - start) : max(0, chosen.stop - start)])
+        else:
+            first, last = np.searchsorted(chosen, (start, stop))
+            moments.add(values[torch.from_numpy(chosen[first:last] - start)])
+    return moments.standard(dtype)
 
 
 def compute_fields(
@@ -141,7 +154,8 @@ def compute_fields(
 ) -> dict[str, Tensor]:
     """Some fields of all examples of a table, by statistics that were fitted before. `names` holds every field that
     one of them reads. Raises Refusal."""
-    known: dict[str, Column] = dict(table.columns)
+    computing = Computing(source, table, functions, Room(span=spec.source.span), piece_rows(spec))
+    known: dict[str, Tensor | NDArray[Any]] = dict(table.columns)
     fields: dict[str, Tensor] = {}
     for index, (name, field) in enumerate(spec.fields.items()):
         if name not in names:
@@ -151,93 +165,12 @@ def compute_fields(
             mean, deviation = keys(field, statistic)
             fits[f"{statistic.name}_mean"], fits[f"{statistic.name}_std"] = fitted[mean], fitted[deviation]
         with torch_seeded(derive(seed, Stream.FIELDS, index)):
-            fields[name] = _each(field.graph, functions[field.graph], known, fits, table.count)
-        _check(field, fields[name], source, table)
+            fields[name] = computing.field(field, known, fits).values
         known[name] = fields[name]
     return fields
 
 
-def _each(
-    graph: Graph, function: Function, known: Mapping[str, Column], fits: Mapping[str, Tensor], count: int
-) -> Tensor:
-    """A graph's value for each example. known: columns and fields, fits: statistics, by the names of inputs."""
-    (output,) = graph.outputs
-    dtype = TORCH_TYPES[output.type.dtype]
-    column = next((known[name] for name, value in graph.inputs.items() if value is output and name in known), None)
-    if column is not None and (isinstance(column, Tensor) or column.flags.writeable):
-        taken = torch.as_tensor(column)
-        if taken.dtype is dtype:
-            return taken  # without a copy: the windows of a text overlap
-    # A field may read nothing at all, and is mapped over the examples all the same.
-    axes = (0, *(None if name in fits else 0 for name in graph.inputs))
-
-    def one(_: Tensor, *given: Tensor) -> Tensor:
-        return function(*given)
-
-    every = torch.vmap(one, in_dims=axes, randomness="different")
-    values = torch.empty((count, *(int(size) for size in output.type.shape)), dtype=dtype)
-    for start in range(0, count, _CHUNK):
-        stop = min(start + _CHUNK, count)
-        given = [torch.arange(start, stop)]
-        for name, value in graph.inputs.items():
-            own = fits[name] if name in fits else _piece(known[name], start, stop)
-            given.append(own.to(TORCH_TYPES[value.type.dtype]))
-        found = every(*given)
-        if found.shape[1:] != values.shape[1:] or found.dtype is not dtype:
-            told = f"{found.dtype}{list(found.shape[1:])}"
-            raise RuntimeError(f"the field {graph.name} was computed as {told}, and {output.type} was compiled")
-        values[start:stop] = found
-    return values
-
-
-def _piece(column: Column, start: int, stop: int) -> Tensor:
-    return column[start:stop] if isinstance(column, Tensor) else torch.as_tensor(np.array(column[start:stop]))
-
-
-def _check(field: Field, values: Tensor, source: DataSource, table: Table) -> None:
-    """Holds a field to the range that its type promises."""
-    _check_finite(field, values, source, table)
-    if field.type.below is not None and (values.min() < 0 or values.max() >= int(field.type.below)):
-        below = int(field.type.below)
-        found = _first((values < 0) | (values >= below))
-        raise Refusal(
-            OutOfRange(
-                f"{_place(field, found, source, table)} is {int(values[found])}, outside of the declared range",
-                field.span,
-                label=f"from 0 to {below - 1}",
-                help=_counting_from_one(values, below),
-            )
-        )
-
-
-def _check_finite(field: Field, values: Tensor, source: DataSource, table: Table) -> None:
-    if values.dtype.is_floating_point and bool(values.isnan().any()):
-        place = _place(field, _first(values.isnan()), source, table)
-        raise Refusal(NotFinite(f"{place} is not a number", field.span))
-
-
-def _first(wrong: Tensor) -> tuple[int, ...]:
-    """The indices of the first element that is true."""
-    return tuple(int(index) for index in wrong.nonzero()[0])
-
-
-def _place(field: Field, index: tuple[int, ...], source: DataSource, table: Table) -> str:
-    """An element of a field in the words of the data: its row, and its column where it is read from a single one."""
-    columns = [name for name in field.graph.inputs if name in table.columns]
-    read = f" from column `{columns[0]}`" if len(columns) == 1 and columns[0] != field.name else ""
-    element = f"[{', '.join(map(str, index[1:]))}]" if index[1:] else ""
-    return f"{table.row(index[0])} of {source.title}: `{field.name}{element}`{read}"
-
-
-def _counting_from_one(values: Tensor, below: int) -> str | None:
-    if int(values.min()) == 1 and int(values.max()) == below:
-        return "the values count from 1: subtract 1 from them"
-    return None
-
-
 # --- parts ------------------------------------------------------------------------------------------------------
-
-Rows = Tensor | slice
 
 
 def split(spec: DataSpec, table: Table, seed: int) -> dict[str, Rows]:
@@ -256,5 +189,5 @@ def split(spec: DataSpec, table: Table, seed: int) -> dict[str, Rows]:
             raise Refusal(
                 EmptyPart(f"the part `{part}` of {spec.name} would be empty: {share:g} of {count} examples", spec.span)
             )
-        parts[part] = slice(start, end) if order is None else torch.as_tensor(np.sort(order[start:end]))
+        parts[part] = slice(start, end) if order is None else np.sort(order[start:end])
     return parts

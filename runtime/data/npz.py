@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Collection, Mapping
+import zlib
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from dlc.compiler.program import Schema
 from dlc.compiler.types import DType, Tensor
 from dlc.grammar.diagnostics import Refusal
+from dlc.runtime.data.room import Room
 from dlc.runtime.data.source import FileSource, Table
 from dlc.runtime.errors import BadArray, UnreadableData
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
 
+_BYTES = 2**22  # of an array that are read at a time
 _ELEMENTS = {"f": DType.FLOAT, "i": DType.INT, "u": DType.INT, "b": DType.BOOL}
 _WORDS = {"O": "objects, which are never read: they are pickles", "U": "text", "S": "text", "c": "complex numbers"}
 
@@ -27,6 +31,11 @@ class _Header:
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    fortran: bool
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 @dataclass(frozen=True)
@@ -57,24 +66,44 @@ class Npz(FileSource):
         }
         return Schema(columns, count)
 
-    def load(self, columns: Collection[str]) -> Table:
-        import numpy as np
-
+    def load(self, columns: Collection[str], room: Room | None = None) -> Table:
         count = self.schema().count
         assert count is not None
         headers = self._headers()
-        self.require_room(sum(math.prod(headers[name].shape) * headers[name].dtype.itemsize for name in columns))
+        room = room or self.room()
+        room.require(sum(headers[name].size for name in columns), self.path)
         try:
-            with np.load(self.file, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in columns}
+            with zipfile.ZipFile(self.require_file()) as archive:
+                arrays = {name: self._array(archive, name, room) for name in columns}
         except OSError as error:
             raise self.cannot_open(error) from error
-        except (ValueError, zipfile.BadZipFile) as error:
+        except (ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
             raise self._unreadable() from error
-        for name, array in arrays.items():
-            if array.dtype.kind == "u" and array.size and array.max() >= 2**63:
-                raise Refusal(BadArray(f"`{name}` of {self.path} holds {array.max()}, too large for an int", self.span))
         return Table(arrays, count, lambda index: f"example {index + 1}")
+
+    def _array(self, archive: zipfile.ZipFile, name: str, room: Room) -> NDArray[Any]:
+        """An array, read a piece at a time. Raises Refusal, ValueError, EOFError, OSError or what an archive does."""
+        import numpy as np
+
+        with archive.open(f"{name}.npy") as file:
+            header = _header(file, name)
+            if header.fortran:
+                # Its examples do not stand one behind the other.
+                room.require_memory(header.size, self.path)
+                numbers = np.frombuffer(file.read(header.size), header.dtype).reshape(header.shape[::-1]).T
+                pieces = iter([np.ascontiguousarray(numbers)])
+            else:
+                pieces = _pieces(file, header)
+            made = room.column(header.dtype.newbyteorder("="), header.shape[1:])
+            for piece in pieces:
+                if piece.dtype.kind == "u" and piece.size and piece.max() >= 2**63:
+                    told = f"`{name}` of {self.path} holds {piece.max()}, too large for an int"
+                    raise Refusal(BadArray(told, self.span))
+                made.extend(piece)
+        if made.count != header.shape[0]:
+            told = f"`{name}` of {self.path} has {made.count} entries, and its header tells of {header.shape[0]}"
+            raise Refusal(UnreadableData(told, self.span))
+        return made.done()
 
     def _headers(self) -> Mapping[str, _Header]:
         path = self.require_file()
@@ -83,10 +112,11 @@ class Npz(FileSource):
             with zipfile.ZipFile(path) as archive:
                 for entry in archive.namelist():
                     if entry.endswith(".npy"):
-                        headers[entry.removesuffix(".npy")] = _header(archive, entry)
+                        with archive.open(entry) as file:
+                            headers[entry.removesuffix(".npy")] = _header(file, entry)
         except OSError as error:
             raise self.cannot_open(error) from error
-        except (ValueError, zipfile.BadZipFile, NotImplementedError) as error:
+        except (ValueError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError) as error:
             raise self._unreadable() from error
         return headers
 
@@ -109,16 +139,29 @@ class Npz(FileSource):
             raise Refusal(BadArray(f"`{name}` of {self.path} is no name that a spec could use", self.span))
 
 
-def _header(archive: zipfile.ZipFile, entry: str) -> _Header:
+def _header(file: IO[bytes], entry: str) -> _Header:
     """The shape and the element type of an array, read without the array."""
     from numpy.lib import format
 
-    with archive.open(entry) as file:
-        version = format.read_magic(file)
-        if version == (1, 0):
-            shape, _, dtype = format.read_array_header_1_0(file)
-        elif version == (2, 0):
-            shape, _, dtype = format.read_array_header_2_0(file)
-        else:  # structured arrays with names outside of Latin-1 are all that version 3 is for
-            raise ValueError(f"{entry} has the format {version}")
-    return _Header(shape, dtype)
+    version = format.read_magic(file)
+    if version == (1, 0):
+        shape, fortran, dtype = format.read_array_header_1_0(file)
+    elif version == (2, 0):
+        shape, fortran, dtype = format.read_array_header_2_0(file)
+    else:  # structured arrays with names outside of Latin-1 are all that version 3 is for
+        raise ValueError(f"{entry} has the format {version}")
+    return _Header(shape, dtype, fortran and len(shape) > 1)
+
+
+def _pieces(file: IO[bytes], header: _Header) -> Iterator[NDArray[Any]]:
+    """The entries of an array in C's order, some at a time, as far as there are any."""
+    import numpy as np
+
+    each = header.size // header.shape[0]
+    if not each:
+        yield np.empty(header.shape, header.dtype)
+        return
+    at_once, left = max(1, _BYTES // each) * each, header.size
+    while left and (data := file.read(min(at_once, left))):
+        left -= len(data)
+        yield np.frombuffer(data[: len(data) // each * each], header.dtype).reshape(-1, *header.shape[1:])

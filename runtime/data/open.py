@@ -11,7 +11,8 @@ from dlc.compiler.program import SourceCall
 from dlc.grammar.diagnostics import Refusal
 from dlc.grammar.suggest import nearest
 from dlc.runtime.data.source import DataSource
-from dlc.runtime.data.tokenizers import TOKENIZERS, Tokenizer
+from dlc.runtime.data.tokenizer_file import TokenizerFile
+from dlc.runtime.data.tokenizers import Bytes, Chars, Tokenizer, Words
 from dlc.runtime.errors import SourceArguments, UnknownSource
 
 # Where each source is defined, so that none is imported before it is asked for.
@@ -27,6 +28,8 @@ _SOURCES = {
     "text": ("dlc.runtime.data.text", "Text"),
     "generate": ("dlc.runtime.data.generate", "Generate"),
 }
+
+_TOKENIZERS: dict[str, type[Tokenizer]] = {"bytes": Bytes, "chars": Chars, "words": Words, "file": TokenizerFile}
 
 # What a parameter takes, by its annotation.
 _WORDS = {"str": "a string", "int": "a whole number", "Tokenizer": "a tokenizer"}
@@ -46,22 +49,23 @@ def open_source(call: SourceCall, folder: Path) -> DataSource:
     module, name = _SOURCES[call.kind]
     kind: type[DataSource] = getattr(import_module(module), name)
     own = {field.name for field in fields(DataSource)}
-    return kind(call.span, folder, **_arguments(call, kind, own))
+    return kind(call.span, folder, **_arguments(call, kind, own, folder))
 
 
-def _tokenizer(call: SourceCall) -> Tokenizer:
-    if call.kind not in TOKENIZERS:
-        near = nearest(call.kind, TOKENIZERS)
-        help = f"did you mean `{near}`?" if near else f"the tokenizers are {', '.join(TOKENIZERS)}"
+def _tokenizer(call: SourceCall, folder: Path) -> Tokenizer:
+    if call.kind not in _TOKENIZERS:
+        near = nearest(call.kind, _TOKENIZERS)
+        help = f"did you mean `{near}`?" if near else f"the tokenizers are {', '.join(_TOKENIZERS)}"
         raise Refusal(SourceArguments(f"there is no tokenizer `{call.kind}`", call.span, help=help))
-    kind: Any = TOKENIZERS[call.kind]
-    tokenizer: Tokenizer = kind(**_arguments(call, kind, set()))
-    if tokenizer.size(None) in (0, 1):
+    kind: Any = _TOKENIZERS[call.kind]
+    own = {"span": call.span, "folder": folder} if kind is TokenizerFile else {}
+    tokenizer: Tokenizer = kind(**own, **_arguments(call, kind, set(own), folder))
+    if isinstance(tokenizer, Words) and tokenizer.vocab < 2:
         raise _refused(call, "takes 2 tokens at least: the unknown word, and one that is known")
     return tokenizer
 
 
-def _arguments(call: SourceCall, kind: type[Any], own: set[str]) -> dict[str, Any]:
+def _arguments(call: SourceCall, kind: type[Any], own: set[str], folder: Path) -> dict[str, Any]:
     """The call's arguments by the names of the parameters, each of the kind that is due. own: fields that are none."""
     parameters = {field.name: field for field in fields(kind) if field.name not in own}
     given: dict[str, Any] = {}
@@ -79,22 +83,22 @@ def _arguments(call: SourceCall, kind: type[Any], own: set[str]) -> dict[str, An
     for name, parameter in parameters.items():
         due = str(parameter.type).removesuffix(" | None")
         if name in given:
-            given[name] = _converted(call, name, given[name], due)
+            given[name] = _converted(call, name, given[name], due, folder)
         elif parameter.default is MISSING:
             raise _refused(call, f"needs `{name}`, {_WORDS[due]}", _example(due))
     return given
 
 
-def _converted(call: SourceCall, name: str, value: object, due: str) -> object:
+def _converted(call: SourceCall, name: str, value: object, due: str, folder: Path) -> object:
     if due == "Tokenizer" and isinstance(value, SourceCall):
-        return _tokenizer(value)
+        return _tokenizer(value, folder)
     if type(value).__name__ != due:
         raise _refused(call, f"takes {_WORDS[due]} as `{name}`, and this is {_shown(value)}", _example(due))
     return value
 
 
 def _example(due: str) -> str | None:
-    return "as in tokenizer=bytes(), chars() or words(5000)" if due == "Tokenizer" else None
+    return 'as in tokenizer=bytes(), chars(), words(5000) or file("tokenizer.json")' if due == "Tokenizer" else None
 
 
 def _refused(call: SourceCall, what: str, help: str | None = None) -> Refusal:

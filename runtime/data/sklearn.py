@@ -16,6 +16,7 @@ from dlc.compiler.program import Schema
 from dlc.compiler.types import DType, Tensor
 from dlc.grammar.diagnostics import Refusal
 from dlc.grammar.suggest import nearest
+from dlc.runtime.data.room import Room
 from dlc.runtime.data.source import DataSource, Table
 from dlc.runtime.errors import MissingPackage, SourceArguments, UnknownDataset
 
@@ -72,7 +73,7 @@ class Sklearn(DataSource):
         type = Tensor(DType.UINT8, (Dim.of(3), Dim.of(self.patch), Dim.of(self.patch)))
         return Schema({"china": type, "flower": type}, (_HEIGHT // self.patch) * (_WIDTH // self.patch))
 
-    def load(self, columns: Collection[str]) -> Table:
+    def load(self, columns: Collection[str], room: Room | None = None) -> Table:
         try:
             datasets: Any = import_module("sklearn.datasets")
         except ImportError as error:

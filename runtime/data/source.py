@@ -15,15 +15,14 @@ from dlc.compiler.program import Schema
 from dlc.grammar.diagnostics import Refusal
 from dlc.grammar.source import Span
 from dlc.grammar.suggest import nearest
-from dlc.runtime.errors import MissingData, SourceArguments, TooMuchData
+from dlc.runtime.data.room import Room
+from dlc.runtime.errors import MissingData, SourceArguments
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-# What the columns of one source may take up in memory, in bytes. A file of a few bytes can claim any size.
-MOST = 8 * 2**30
-_HASHED = 1024  # examples at a time
+_HASHED = 2**22  # bytes at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,26 +30,31 @@ class Table:
     """Columns in memory, each with one entry along axis 0 for each example.
 
     row: what an example is called in a report, as in `row 17 (line 18)`. overlap: where the examples stand in an order
-    that a split keeps, with how many of those that follow one shares elements.
+    that a split keeps, with how many of those that follow one shares elements. hashed: the type in which elements are
+    hashed, where the one that they are kept in is a matter of room.
     """
 
     columns: Mapping[str, NDArray[Any]]
     count: int
     row: Callable[[int], str]
     overlap: int | None = None
+    hashed: str | None = None
 
-    def fingerprint(self) -> str:
-        """A hash of all that the columns hold."""
+    def fingerprint(self, seen: Callable[[], None] | None = None) -> str:
+        """A hash of all that the columns hold. seen: is called after each piece."""
         import numpy as np
 
         hash = sha256(f"{self.count} examples".encode())
         for name, column in sorted(self.columns.items()):
-            hash.update(f"{name}: {column.dtype.str}{list(column.shape)}".encode())
+            due = np.dtype(self.hashed or column.dtype)
+            hash.update(f"{name}: {due.str}{list(column.shape)}".encode())
             apart = (self.overlap or 0) + 1  # so that no element is hashed as often as it is shared
-            step = apart * _HASHED
+            step = apart * max(1, _HASHED // max(1, column[0].nbytes))
             for start in range(0, len(column), step):
-                hash.update(np.ascontiguousarray(column[start : start + step : apart]).tobytes())
-            hash.update(np.ascontiguousarray(column[-1:]).tobytes())
+                hash.update(memoryview(np.ascontiguousarray(column[start : start + step : apart], due)).cast("B"))
+                if seen is not None:
+                    seen()
+            hash.update(np.ascontiguousarray(column[-1:], due).tobytes())
         return hash.hexdigest()
 
 
@@ -74,8 +78,12 @@ class DataSource(ABC):
         """The columns it offers, without reading more than that takes. Raises Refusal."""
 
     @abstractmethod
-    def load(self, columns: Collection[str]) -> Table:
-        """The columns of these names, checked to be what the schema says. Raises Refusal."""
+    def load(self, columns: Collection[str], room: Room | None = None) -> Table:
+        """The columns of these names, checked to be what the schema says. room: where they are kept. Raises Refusal."""
+
+    def room(self) -> Room:
+        """Room of its own, for whoever gives it none."""
+        return Room(span=self.span)
 
     def require_positive(self, *names: str) -> None:
         """Refuses whole numbers below 1."""
@@ -84,11 +92,16 @@ class DataSource(ABC):
                 message = f"`{name}` is at least 1, and this is {getattr(self, name)}"
                 raise Refusal(SourceArguments(message, self.span))
 
-    def require_room(self, size: int) -> None:
-        """Refuses columns that would take up more memory than a source may have, in bytes."""
-        if size > MOST:
-            message = f"{self.title} would take up {_gigabytes(size)} of memory, and at most {_gigabytes(MOST)} may be"
-            raise Refusal(TooMuchData(message, self.span))
+    def require_inside(self, file: Path, name: str) -> None:
+        """Refuses what a link leads to that leaves the folder of the spec, by a path that itself stays in it."""
+        named = Path(name)
+        if named.is_absolute() or ".." in named.parts:
+            return
+        found = file.resolve()
+        if not found.is_relative_to(self.folder.resolve()):
+            told = f"{name} is a link to {found}, outside of the folder of the spec"
+            help = "a spec reads what it names: give the path that the link leads to"
+            raise Refusal(MissingData(told, self.span, help=help))
 
 
 @dataclass(frozen=True)
@@ -109,9 +122,12 @@ class FileSource(DataSource):
         """The file, which is there. Raises Refusal."""
         file = self.file
         if file.is_file():
+            self.require_inside(file, self.path)
             return file
         if file.is_dir():
             raise Refusal(MissingData(f"{self.path} is a folder, and a file is due", self.span))
+        if file.exists():  # which must not be opened: a pipe is read for as long as somebody holds it open
+            raise Refusal(MissingData(f"{self.path} is no regular file, and one is due", self.span))
         beside = [other.name for other in file.parent.iterdir()] if file.parent.is_dir() else []
         near = nearest(file.name, beside)
         raise Refusal(
@@ -122,17 +138,6 @@ class FileSource(DataSource):
                 help=f'did you mean "{(Path(self.path).parent / near).as_posix()}"?' if near else None,
             )
         )
-
-    def read(self, most: int = MOST) -> bytes:
-        """The whole file, if it has no more bytes than that. Raises Refusal."""
-        try:
-            with open(self.require_file(), "rb") as file:
-                data = file.read(most + 1)
-        except OSError as error:
-            raise self.cannot_open(error) from error
-        if len(data) > most:
-            raise Refusal(TooMuchData(f"{self.path} has more than {_gigabytes(most)}", self.span))
-        return data
 
     def cannot_open(self, error: OSError) -> Refusal:
         reason = (error.strerror or str(error)).lower()
@@ -148,7 +153,3 @@ def identifier(text: str) -> str:
 
 
 _RESERVED = frozenset(["and", "elif", "else", "false", "for", "if", "in", "none", "not", "or", "return", "true"])
-
-
-def _gigabytes(size: int) -> str:
-    return f"{size / 2**30:.3g} GiB"

@@ -18,18 +18,45 @@ FILE = "statistics.safetensors"
 _CHUNK = 65536
 
 
-def standard(values: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean and the population standard deviation over axis 0, in the type of the values, summed in float64.
+class Moments:
+    """The mean and the population standard deviation over axis 0 of values that come piece by piece, in float64.
 
-    A deviation that is zero but for rounding is given as 1, by the bound that scikit-learn's StandardScaler has for
-    it: the error of a variance in two passes (Chan, Golub and LeVeque, 1983).
+    Pieces are put together as in Chan, Golub and LeVeque, 1979.
     """
-    exact = values.double()
-    mean, variance = exact.mean(0), exact.var(0, correction=0)
-    epsilon = torch.finfo(torch.float64).eps
-    bound = len(exact) * epsilon * variance + (len(exact) * mean * epsilon) ** 2
-    deviation = torch.where(variance <= bound, 1.0, variance.sqrt())
-    return mean.to(values.dtype), deviation.to(values.dtype)
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._mean = self._squares = torch.zeros((), dtype=torch.float64)
+
+    def add(self, values: Tensor) -> None:
+        """Takes in a piece. values: [examples, ...], of which there may be none."""
+        if not len(values):
+            return
+        exact = values.double()
+        mean = exact.mean(0)
+        squares = (exact - mean).square_().sum(0)
+        count = self._count + len(exact)
+        apart = mean - self._mean
+        self._squares = self._squares + squares + apart.square() * (self._count * len(exact) / count)
+        self._mean = self._mean + apart * (len(exact) / count)
+        self._count = count
+
+    def standard(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Both, in a type of floats. A deviation that is zero but for rounding is given as 1, by the bound that
+        scikit-learn's StandardScaler has for it: the error of a variance in two passes (Chan, Golub and LeVeque,
+        1983)."""
+        mean, variance = self._mean, self._squares / self._count
+        epsilon = torch.finfo(torch.float64).eps
+        bound = self._count * epsilon * variance + (self._count * mean * epsilon) ** 2
+        deviation = torch.where(variance <= bound, 1.0, variance.sqrt())
+        return mean.to(dtype), deviation.to(dtype)
+
+
+def standard(values: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean and the deviation of values that are all there, in their type. values: [examples, ...]."""
+    moments = Moments()
+    moments.add(values)
+    return moments.standard(values.dtype)
 
 
 def keys(field: Field, statistic: Statistic) -> tuple[str, str]:

@@ -78,8 +78,9 @@ def test_texts_that_make_no_windows(
 
 
 def test_a_text_that_is_too_large(opened, tokenizer, told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dlc.runtime.data.text.MOST", 2**10)
-    (tmp_path / "t.txt").write_bytes(b"x" * 65)
+    monkeypatch.setenv("DLC_DATA_MEMORY", "1K")
+    monkeypatch.setattr("dlc.runtime.data.room._free", lambda folder: 2**10)
+    (tmp_path / "t.txt").write_bytes(b"x" * 1025)
     source = opened("text", "t.txt", tokenizer=tokenizer("bytes"), window=2)
     assert told(lambda: source.load(["tokens"])).code == "DL6015"
 
