@@ -46,6 +46,7 @@ def command(
     """
     from dlc.runtime.procedures import call, choose_procedure, parameters, ports
     from dlc.runtime.train.run import Run
+    from dlc.runtime.wording import texts
 
     opened = Run.open(run)
     if procedure is None:
@@ -66,7 +67,10 @@ def command(
     elif as_json:
         write_json({name: plain(array) for name, array in results.items()})
     else:
-        click.echo("\n\n".join(shown(name, array) for name, array in results.items()))
+        types = dict(zip(chosen.procedure.graph.output_names, chosen.procedure.graph.outputs, strict=True))
+        for place, (name, array) in enumerate(results.items()):
+            said = [f"{line!r}" for line in texts(chosen.spec.data, types[name].type, array)]
+            click.echo("\n".join([*([""] if place else []), shown(name, array), *said]))
 
 
 def _pairs(values: Sequence[str]) -> dict[str, str]:

@@ -13,15 +13,18 @@ from dlc.compiler.program import Procedure, TrainSpec
 from dlc.grammar.diagnostics import Refusal
 from dlc.runtime.infer.pictures import is_images
 from dlc.runtime.procedures import Chosen, call
-from dlc.runtime.report.page import paragraph
+from dlc.runtime.report.charts import curves
+from dlc.runtime.report.page import code, paragraph
 from dlc.runtime.report.pixels import picture
 from dlc.runtime.train.run import Run, weights_of_run
+from dlc.runtime.wording import texts
 
 Array = np.ndarray[Any, Any]
 
 _EXAMPLES = 16  # that a procedure is given
 _IMAGES = 64  # that are shown
 _FILTERS = 64
+_SEQUENCES = 4
 
 
 def samples(run: Run, spec: TrainSpec, fields: Mapping[str, Array], device: str | None) -> Iterator[str]:
@@ -45,13 +48,21 @@ def _shown(run: Run, spec: TrainSpec, procedure: Procedure, given: Mapping[str, 
         return "".join(paragraph(f"failed: {diagnostic.message}") for diagnostic in refusal.diagnostics)
     parts: list[str] = []
     shown = {**{f"{name}, as it was": array for name, array in given.items() if is_images(array)}, **results}
+    types = dict(zip(procedure.graph.output_names, procedure.graph.outputs, strict=True))
     for name, array in shown.items():
         told = f"{name}: {array.dtype}{list(array.shape)}"
         parts.append(paragraph(told))
         if is_images(array):
             parts.append(picture(array[:_IMAGES], f"{procedure.name}: {told}"))
+        elif name in types and (said := texts(spec.data, types[name].type, array)):
+            parts += [code(text) for text in said[:_SEQUENCES]]
         elif array.size <= _EXAMPLES:
             parts.append(paragraph(np.array2string(array, precision=4, separator=", ")))
+        elif array.ndim in (1, 2) and array.shape[-1] > _EXAMPLES:
+            rows = np.atleast_2d(array)[:_SEQUENCES].tolist()
+            parts.append(
+                curves(name, {str(place): list(enumerate(row)) for place, row in enumerate(rows)}, over="place")
+            )
     return "".join(parts)
 
 
