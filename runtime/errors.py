@@ -302,12 +302,12 @@ class UnknownProcedure(Diagnostic):
 
 
 class AnotherSetup(Diagnostic):
-    """A run is trained by as many processes as it was started with: how a batch is divided among them decides over the
-    last bits of a gradient, and over what each of them draws at random. With `--force` training goes on with another
-    number."""
+    """Processes that train together must have the same before them: the spec, the data, the versions of dlc and of
+    PyTorch. One of them has something else, so that what they compute would not belong together. On several machines
+    each needs the same files, and the folder of the run must be one that all of them see."""
 
     code = "DL8019"
-    example = "$ dlc train gpt.dl --devices 4\n$ dlc train gpt.dl --devices 2 --resume\n"
+    example = "$ torchrun --nnodes 2 … -m dlc train gpt.dl  # where the second machine has another text.txt\n"
 
 
 class NotResumable(Diagnostic):
@@ -335,3 +335,22 @@ class CannotMigrate(Diagnostic):
 
     code = "DL8022"
     example = "$ dlc migrate runs/narrow wide.dl -o runs/wide  # where a layer has become wider\n"
+
+
+class CannotShare(Diagnostic):
+    """Several processes train on one batch by computing a part of its examples each, and adding up what comes of them.
+    That gives exactly what one process computes where a loss or a report is a mean, or a sum, over the examples; where
+    it is a function of such a mean, compares examples with each other, or divides by how many count, it does not. Batch
+    normalisation may stand in the way of it, as its statistics are put together on the way."""
+
+    code = "DL8023"
+    example = "train Fit on Points:\n    step:\n        minimize sqrt(mse(net(x), y))  # trained with --devices 2\n"
+
+
+class ProcessDied(Diagnostic):
+    """One of the processes that train together came to an end before the training did, and so the others were ended.
+    What it said itself stands above, if it could say anything: a process that is killed cannot, be it by somebody or by
+    the system for want of memory."""
+
+    code = "DL8024"
+    example = "$ dlc train gpt.dl --devices 2  # and `kill -9` for one of the two processes\n"

@@ -22,7 +22,7 @@ from dlc.compiler.graph import (
     Value,
 )
 from dlc.compiler.op import Op
-from dlc.compiler.torch import updates
+from dlc.compiler.torch import draws, updates
 from dlc.compiler.torch.bindings import Bindings
 from dlc.compiler.torch.context import Code, Level, TorchContext
 from dlc.compiler.torch.inline import Expression, FileParts, Pending, has_effect
@@ -222,7 +222,8 @@ class Body(Bindings):
             return updates.gradient(self, self._differentiation, node, codes)
         assert isinstance(node.action, Op)
         types = tuple(output.type for output in node.outputs)
-        return node.action.torch(self.context(node.operand_types, types, module or ""), *codes)
+        code = node.action.torch(self.context(node.operand_types, types, module or ""), *codes)
+        return draws.shared(self._files, node, node.action, code)
 
     def module(self, path: str) -> Code:
         """The expression for a module or a weight."""

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from textwrap import wrap
 
+from dlc.compiler.flow.sharding import batch_of
 from dlc.compiler.graph import Graph
 from dlc.compiler.measuring import Measuring
 from dlc.compiler.passes import LOOPS, Pass
@@ -46,7 +47,7 @@ def emit_graph(graph: Graph, passes: tuple[Pass, ...] = LOOPS) -> str:
     return write_file(graph.name, graph.span, files, [definition(unit) for unit in merged.units])
 
 
-def emit_training(train: TrainSpec, passes: tuple[Pass, ...] = LOOPS) -> str:
+def emit_training(train: TrainSpec, passes: tuple[Pass, ...] = LOOPS, *, shared: bool = False) -> str:
     """A Python file with the classes of the instances, and the functions of a training.
 
     `build()` gives the instances by their names, with fresh weights. `step(instances, minimize, fields)` does one
@@ -59,11 +60,14 @@ def emit_training(train: TrainSpec, passes: tuple[Pass, ...] = LOOPS) -> str:
     Where the reports of several batches are not the averages of each one's, what a step gives is averaged over
     examples (scalars), summed (tuples of tensors) or joined along axis 0 (lists of tensors), and `finish(measured)`
     makes the reports of that, `finish_evaluate(measured)` those of `evaluate`.
+
+    shared: whether each of several processes calls `step` with its part of a batch; draws for examples then go through
+    `of_batch`, so that they can be those of the whole batch.
     """
     augment = train.data.augment
     measured = [step.graph for step in (train.step, train.evaluate) if step is not None]
     graphs = [*([augment] if augment is not None else []), *measured]
-    files = FileParts()
+    files = FileParts(batch=batch_of(train.step.graph) if shared else None)
     taken = ("step", "evaluate", "finish", "finish_evaluate", "minimize", AUGMENT)
     drafting, merged = _drafted(train, graphs, files, taken, passes)
     measuring = Measuring(train.step)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from dlc.compiler.dim import Symbol
 from dlc.compiler.graph import Assign, Call, Functional, Loop, Node, Value
 from dlc.compiler.op import Op
 from dlc.compiler.torch.context import Code
@@ -17,10 +18,14 @@ BRANCHES = 3  # operands in such number stand on lines of their own, so their wi
 
 @dataclass(slots=True)
 class FileParts:
-    """What the file needs besides its classes: imports, and functions that operations ask for."""
+    """What the file needs besides its classes: imports, and functions that operations ask for.
+
+    batch: the size of a batch of which each process has a share, where random draws are those of the whole.
+    """
 
     imports: set[str] = field(default_factory=set[str])
     functions: dict[str, str] = field(default_factory=dict[str, str])
+    batch: Symbol | None = None
 
 
 @dataclass(eq=False, slots=True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from dlc.grammar.diagnostics import Refusal
 from dlc.runtime.cli.options import SELECTION, Selection, choose, json_option, overrides_option
 from dlc.runtime.cli.output import write_json
 
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from dlc.runtime.train.rehearsal import Proof
     from dlc.runtime.train.run import Run
     from dlc.runtime.train.session import Result
+    from dlc.runtime.train.team import Team
 
 INTERRUPTED = 130
 
@@ -27,6 +31,7 @@ INTERRUPTED = 130
 @click.option("--verify-resume", "verify", is_flag=True, help="Train twice, once killed and resumed, and compare.")
 @click.option("--epochs", type=click.IntRange(min=1), help="How many in all, in place of what the settings say.")
 @click.option("--device", metavar="NAME", help="As PyTorch names it; the accelerator by default, if there is one.")
+@click.option("--devices", type=click.IntRange(min=1), help="Train by so many processes, each with its own device.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @overrides_option
 @json_option("Print what came of it as JSON, and no progress.")
@@ -38,6 +43,7 @@ def command(
     verify: bool,
     epochs: int | None,
     device: str | None,
+    devices: int | None,
     quiet: bool,
     overrides: Mapping[str, str],
     as_json: bool,
@@ -47,40 +53,106 @@ def command(
     Ctrl-C stops between two steps and writes a checkpoint; --resume goes on from there to the very same weights as an
     uninterrupted training. --verify-resume proves it: beside the training it runs another, which is killed at a random
     step and gone on with from a checkpoint before that, and compares every bit of what the two end with.
+
+    --devices N starts N processes on this machine, which share each batch and come to what one process would; under
+    torchrun, on one machine or several, each process finds the others by itself.
     """
     if force and not resume:
         raise click.UsageError("--force goes on with a run all the same, and so needs --resume")
     if verify and resume:
         raise click.UsageError("--verify-resume starts a new run, and --resume goes on with one")
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
+    if verify and (several or devices not in (None, 1)):
+        raise click.UsageError("--verify-resume trains in one process")
+    if devices not in (None, 1) and not several:
+        from dlc.runtime.train.several.launch import launch
+
+        assert devices is not None
+        return launch([sys.executable, "-m", "dlc", *_again()], devices)
     from dlc.runtime.train.start import start
     from dlc.runtime.train.trainer import train
 
     folder = Path(output) if output is not None else default_folder(selection)
-    program, spec, run = start(
-        selection.path,
-        lambda program: choose(program.trains, selection, "train block"),
-        folder,
-        overrides,
-        resume=resume,
-        force=force,
-        epochs=epochs,
-    )
-    result = train(
-        spec,
-        program,
-        run,
-        epochs=epochs,
-        resume=resume,
-        force=force,
-        overrides=overrides,
-        quiet=quiet or as_json,
-        device=device,
-    )
+
+    def go(team: Team, device: str | None) -> tuple[Run, Result]:
+        program, spec, run = team.lead(
+            lambda: start(
+                selection.path,
+                lambda program: choose(program.trains, selection, "train block"),
+                folder,
+                overrides,
+                resume=resume or not team.leads,
+                force=force,
+                epochs=epochs,
+            )
+        )
+        result = train(
+            spec,
+            program,
+            run,
+            epochs=epochs,
+            resume=resume,
+            force=force,
+            overrides=overrides,
+            quiet=quiet or as_json,
+            device=device,
+            team=team,
+        )
+        return run, result
+
+    if several:
+        return _in_team(lambda team, device: go(team, device)[1], folder, device, as_json)
+    from dlc.runtime.train.team import ALONE
+
+    run, result = go(ALONE, device)
     proof = _proof(run, device) if verify and result.finished else None
     if as_json:
         write_json({"run": str(folder), **_document(result), **({"resumed": proof.document()} if proof else {})})
     else:
         click.echo("\n".join([_told(result, folder), *(proof.lines() if proof else ())]))
+    return 0 if result.finished else INTERRUPTED
+
+
+def _again() -> list[str]:
+    """The arguments that this process was called with, as click has read them."""
+    context = click.get_current_context()
+    selection: Selection = context.params["selection"]
+    given = ["train", selection.path if selection.name is None else f"{selection.path}:{selection.name}"]
+    for parameter in context.command.params:
+        value = context.params.get(parameter.name or "")
+        if not isinstance(parameter, click.Option) or parameter.name == "devices" or value in (None, False, {}):
+            continue
+        option = parameter.opts[-1]
+        if parameter.name == "overrides":
+            given += [part for name, text in value.items() for part in (option, f"{name}={text}")]
+        else:
+            given += [option] if value is True else [option, str(value)]
+    return given
+
+
+def _in_team(go: Callable[[Team, str | None], Result], folder: Path, device: str | None, as_json: bool) -> int:
+    """Trains as one of several processes, of which the first tells what came of it."""
+    from dlc.runtime.train.several.launch import LAUNCHER, LOST
+    from dlc.runtime.train.several.team import LostPeerError, joined_team
+    from dlc.runtime.train.trainer import choose_device
+
+    place = choose_device(device)
+    if place.type == "cuda" and place.index is None:
+        place = choose_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
+    try:
+        with joined_team(place) as team:
+            result = go(team, str(place))
+    except LostPeerError as error:
+        if LAUNCHER in os.environ:  # which tells of the one that has gone
+            return LOST
+        from dlc.runtime.errors import ProcessDied
+
+        message = f"process {os.environ['RANK']} has lost another one, and so ends too"
+        raise Refusal(ProcessDied(message, None, notes=(str(error),))) from error
+    if team.leads and as_json:
+        write_json({"run": str(folder), **_document(result)})
+    elif team.leads:
+        click.echo(_told(result, folder))
     return 0 if result.finished else INTERRUPTED
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from dlc.compiler.settings import Settings
 from dlc.runtime.train import foreach
 from dlc.runtime.train.group import Group
 from dlc.runtime.train.task import Over, Task
+from dlc.runtime.train.team import ALONE, Share, Team
 
 # The scale of losses in fp16: doubled after so many updates, halved where a gradient overflows.
 _SCALE, _PATIENCE = 2.0**16, 2000
@@ -32,10 +33,11 @@ class NotFinite:
 class Descent:
     """The optimisers of a training, one for each set of weights that a `minimize` updates and each `using`.
 
-    fused: whether one kernel updates all weights, where there is one.
+    fused: whether one kernel updates all weights, where there is one. team: the processes that train together.
     """
 
-    def __init__(self, task: Task, settings: Settings, *, fused: bool = True) -> None:
+    def __init__(self, task: Task, settings: Settings, *, fused: bool = True, team: Team = ALONE) -> None:
+        self.team = team
         self._task = task
         self._settings = settings
         self._fused = fused
@@ -84,11 +86,11 @@ class Descent:
     def tensors(self) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
         for number, group in enumerate(self._groups.values()):
-            found |= group.tensors(number)[0]
+            found |= group.tensors(number, self.team)[0]
         return found
 
     def record(self) -> dict[str, Any]:
-        groups = [group.tensors(number)[1] for number, group in enumerate(self._groups.values())]
+        groups = [group.tensors(number, self.team)[1] for number, group in enumerate(self._groups.values())]
         return {"groups": groups, "scale": self.scale, "good": self._good}
 
     def restore(self, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
@@ -96,7 +98,7 @@ class Descent:
         self.scale, self._good = float(record["scale"]), int(record["good"])
         for state in record["groups"]:
             weights = {name: self._weights[name] for name in state["weights"]}
-            self._group(weights, state["using"]).restore(tensors, state)
+            self._group(weights, state["using"]).restore(tensors, state, self.team)
 
 
 @dataclass(slots=True)
@@ -104,7 +106,9 @@ class Minimize:
     """`minimize` in one step, for one batch: a gradient step on each loss, until something is not finite.
 
     rate: what learning rates are multiplied by. due: whether what is gathered is used for an update. again: does the
-    step once more with another `minimize`, with the weights that there are now.
+    step once more with another `minimize`, with the weights that there are now. share: what this process has of the
+    batch. sums: the numbers of the losses that are sums over examples, and not means. losses: of the batch. own: this
+    process's part in each.
     """
 
     descent: Descent
@@ -114,6 +118,9 @@ class Minimize:
     due: bool
     keep_graph: bool
     again: Callable[[Callable[..., None]], None]
+    share: Share
+    sums: Collection[int] = ()
+    own: list[float] = field(default_factory=list[float])
     losses: list[float] = field(default_factory=list[float])
     refused: NotFinite | None = None
 
@@ -135,15 +142,26 @@ class Minimize:
 
     def _differentiate(self, group: Group, loss: Tensor) -> tuple[float, bool]:
         """Leaves the gradients with the weights; gives the loss, and whether they are all finite."""
-        scale = self.descent.scale
+        scale, team = self.descent.scale, self.descent.team
+        loss = self._part(loss)
         scaled = loss if scale == 1 else loss * scale
         scaled.backward(inputs=group.weights, retain_graph=self.keep_graph)  # pyright: ignore[reportUnknownMemberType]
+        if self.settings.accumulate == 1:
+            team.add_(_gradients(group.weights))
         spoilt = _spoilt(_gradients(group.weights), 1 / scale)
-        if spoilt is None:
-            return float(loss.detach()), True
-        untyped: Any = torch.stack([loss.detach().double(), spoilt.to(loss.device).double()])  # one wait for both
-        value, found = untyped.tolist()
-        return value, not found
+        untyped: Any = loss.detach().double()
+        if spoilt is not None:
+            untyped = torch.stack([untyped, spoilt.to(loss.device).double()])  # one wait for both
+        own: list[float] = untyped.reshape(-1).tolist()
+        self.own.append(own[0])
+        value, *found = team.total(own)
+        return value, not any(found)
+
+    def _part(self, loss: Tensor) -> Tensor:
+        """This process's part in the loss of the batch, which is the sum of all of them."""
+        if self.descent.team.size == 1:
+            return loss
+        return loss * (float(not self.share.idle) if len(self.losses) in self.sums else self.share.weight)
 
     def _update(self, group: Group, loss: Tensor) -> None:
         if isinstance(group.choice, LBFGS):
@@ -154,6 +172,7 @@ class Minimize:
             if not self.due:
                 return
             group.give()
+            self.descent.team.add_(_gradients(group.weights))
         gradients = _gradients(group.weights)
         if self.settings.clip_value is not None:
             bound = self.settings.clip_value
@@ -169,12 +188,20 @@ class Minimize:
     def _search(self, group: Group, loss: Tensor) -> None:
         """A step of an optimiser that evaluates the loss several times, the first of which is done already."""
         before = [weight.detach().clone() for weight in group.weights]
-        evaluated: list[Tensor] = [loss.detach()]
+        team = self.descent.team
+
+        def of_batch(loss: Tensor) -> Tensor:
+            value = self._part(loss).detach().clone()
+            team.add_([value])
+            return value
+
+        evaluated: list[Tensor] = [of_batch(loss)]
 
         def differentiate(loss: Tensor, *, over: Over | None = None, using: str | None = None) -> None:
             with torch.autocast(loss.device.type, enabled=False):
-                loss.backward(inputs=group.weights)  # pyright: ignore[reportUnknownMemberType]
-            evaluated.append(loss.detach())
+                self._part(loss).backward(inputs=group.weights)  # pyright: ignore[reportUnknownMemberType]
+            team.add_(_gradients(group.weights))
+            evaluated.append(of_batch(loss))
 
         def evaluate() -> Tensor:
             if not evaluated:
@@ -204,8 +231,9 @@ def _spoilt(gradients: Sequence[Tensor], factor: float) -> Tensor | None:
         kinds.setdefault((gradient.device, gradient.dtype), []).append(gradient)
     found: Tensor | None = None
     for (device, _), alike in kinds.items():
-        of_these = torch.zeros((), device=device)
-        foreach.multiply_and_check_(alike, of_these, torch.full((), factor, device=device))
+        of_these = torch.zeros((), dtype=torch.float32, device=device)
+        by = torch.full((), factor, dtype=torch.float32, device=device)
+        foreach.multiply_and_check_(alike, of_these, by)
         found = of_these if found is None else found + of_these.to(found.device)
     return found
 

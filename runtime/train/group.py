@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from dlc.compiler.optimizers import Optimizer
 from dlc.runtime.train.optimizers import make_optimizers
 from dlc.runtime.train.packing import pack, unpack
+from dlc.runtime.train.team import ALONE, Team
 
 
 class Group:
@@ -66,8 +67,8 @@ class Group:
 
     # --- what it takes to go on ---
 
-    def tensors(self, number: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """The state as tensors by name, and as JSON that refers to them."""
+    def tensors(self, number: int, team: Team = ALONE) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The state as tensors by name, and as JSON that refers to them. What waits is the sum over the processes."""
         tensors: dict[str, Tensor] = {}
         states = [
             {
@@ -77,15 +78,17 @@ class Group:
             }
             for optimizer in self.optimizers
         ]
-        gathered = {
-            name: pack(gradient, f"gradient.{number}.{name}", tensors)
+        waiting = {
+            name: gradient.clone()
             for name, gradient in zip(self.names, self.gathered, strict=True)
             if gradient is not None
         }
+        team.add_([*waiting.values()])
+        gathered = {name: pack(gradient, f"gradient.{number}.{name}", tensors) for name, gradient in waiting.items()}
         record = {"weights": self.names, "using": self.using, "optimizer": self.choice.name, "states": states}
         return tensors, {**record, "gathered": gathered, "examples": self.examples}
 
-    def restore(self, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
+    def restore(self, tensors: Mapping[str, Tensor], record: Mapping[str, Any], team: Team = ALONE) -> None:
         """Goes back to such a state. Raises ValueError where it is that of another optimiser."""
         if record["optimizer"] != self.choice.name:
             raise ValueError(f"the optimiser was {record['optimizer']}, and is {self.choice.name}")
@@ -107,6 +110,8 @@ class Group:
             for name, weight in zip(self.names, self.weights, strict=True)
         ]
         self.examples = int(record["examples"])
+        if not team.leads:  # the first process has what waits, for all
+            self.gathered = [None if gradient is None else gradient.zero_() for gradient in self.gathered]
 
 
 def _laid_out(value: Any, weight: nn.Parameter) -> Any:

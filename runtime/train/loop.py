@@ -22,6 +22,7 @@ from dlc.runtime.train.normalisation import batch_norms, measure_statistics
 from dlc.runtime.train.order import EpochOrder
 from dlc.runtime.train.schedules import factor
 from dlc.runtime.train.task import Task, means_of, measure, named
+from dlc.runtime.train.team import Share
 from dlc.runtime.train.tracing import first_spoilt
 from dlc.runtime.train.versions import Version, Versions, copied
 from dlc.runtime.train.watching import Watch
@@ -99,7 +100,8 @@ class Loop:
         else:
             self.steps = settings.steps or 0
         self.epochs = math.ceil(self.steps / len(self._bounds))
-        self._descent = Descent(task, settings, fused=fused)
+        self._team = task.team
+        self._descent = Descent(task, settings, fused=fused, team=task.team)
         self._versions = Versions(task.instances)
         self._average = WeightAverage(settings.average, self._versions, self.steps)
         self._normalises = settings.average is not None and bool(batch_norms(task.instances))
@@ -107,7 +109,7 @@ class Loop:
         self._reduced = 1.0
         self._stop = Watch(settings.stop_early) if settings.stop_early is not None else None
         self.best: int | None = None  # the epoch, from 1, that was the best of those that an early stop goes by
-        self._means = Averages(self._task.finish)
+        self._means = Averages(self._task.finish, self._team)
         self.position = Position()
 
     @property
@@ -157,7 +159,7 @@ class Loop:
             with feed(self._train, self._batches()) as batches:
                 while self.position.batch < len(self._bounds):
                     yield self._step(next(batches))
-            self._means = Averages(self._task.finish)
+            self._means = Averages(self._task.finish, self._team)
             self.position = Position(self.position.epoch + 1, 0, self.position.step)
 
     def _batches(self) -> Iterator[Rows]:
@@ -166,28 +168,35 @@ class Loop:
         lengths = None if by is None else self._train[by].cpu().numpy()
         train = self._train
         order = EpochOrder(train.count, self._settings, self.position.epoch, train.size, lengths)
-        return drawn(order, self._bounds, self.position.batch)
+        return self._team.shares(drawn(order, self._bounds, self.position.batch))
 
     def _step(self, fields: Sequence[Tensor]) -> Stepped:
         start, stop = self._bounds[self.position.batch]
+        with self._team.batch(stop - start) as share:
+            return self._stepped(fields, stop - start, share)
+
+    def _stepped(self, fields: Sequence[Tensor], examples: int, share: Share) -> Stepped:
         random = self._random()
         minimize = Minimize(
             self._descent,
             self._settings,
             self._rate(self.position.step),
-            stop - start,
+            examples,
             due := self._due(),
             self._task.keep_graph,
             lambda minimize: self._again(minimize, fields, random),
+            share,
+            self._task.sums,
         )
         measured = self._task.call(minimize, fields)
         if minimize.refused is not None:
             raise self._refused(minimize.refused, measured, fields, random)
         if due:
             self._average.update(self.position.step)
-        self._means.add({**named(minimize.losses), **measured}, stop - start)
+        own = self._team.part(measured, share, self._task.summed)
+        self._means.add({**named(minimize.own), **own}, examples)
         self.position = replace(self.position, batch=self.position.batch + 1, step=self.position.step + 1)
-        return Stepped(self.position, sum(minimize.losses) if minimize.losses else None, stop - start)
+        return Stepped(self.position, sum(minimize.losses) if minimize.losses else None, examples)
 
     def _due(self) -> bool:
         """Whether gradients are used in this step, or gathered for a later one of the epoch."""
@@ -215,7 +224,7 @@ class Loop:
     ) -> NonFiniteError:
         scalars = {name: float(value.detach()) for name, value in measured.items() if isinstance(value, Tensor)}
         self._set_random(random)
-        first = first_spoilt(self._task, list(self._train), fields)
+        first = self._team.first(first_spoilt(self._task, list(self._train), fields))
         return NonFiniteError(found, self.position, scalars, first)
 
     def _end_epoch(self) -> EpochEnded:
@@ -227,7 +236,7 @@ class Loop:
         if "valid" in self._task.parts:
             with self._versions.shown(self._measured()):
                 parts["valid"] = measure(self._task, "valid", self._settings)
-        self._means = Averages(self._task.finish)
+        self._means = Averages(self._task.finish, self._team)
         lr = self._settings.optimizer.lr * self._rate(self.position.step - 1)
         self._watch(parts)
         self.position = Position(self.position.epoch + 1, 0, self.position.step)
@@ -288,7 +297,7 @@ class Loop:
         if self._by_epochs:  # which may have had another length before, if training is forced to go on with other data
             left = (self.epochs - self.position.epoch) * len(self._bounds) - self.position.batch
             self.steps = self.position.step + max(0, left)
-        self._means = Averages.restored(record["averages"], self._task.finish)
+        self._means = Averages.restored(record["averages"], self._task.finish, self._team)
         self._average.count = int(record["averaged"])
         self.best = record["best"]
         self._versions.restore(tensors, record["versions"], record["shown"])

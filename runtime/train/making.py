@@ -18,18 +18,20 @@ from dlc.runtime.errors import NoDevice
 from dlc.runtime.seeds import seed_torch
 from dlc.runtime.train.data import with_constants
 from dlc.runtime.train.task import Task
+from dlc.runtime.train.team import ALONE, Team
 
 
-def make_task(spec: TrainSpec, data: Dataset, device: torch.device) -> Task:
+def make_task(spec: TrainSpec, data: Dataset, device: torch.device, team: Team = ALONE) -> Task:
     """The modules and the step of a spec, from the text that `dlc compile --to torch` writes, with fresh weights.
 
-    By the plan "plain" loops are written as they stand in the spec.
+    By the plan "plain" loops are written as they stand in the spec. team: the processes that share the batches. Raises
+    Refusal where they cannot.
     """
     from dlc.compiler.torch.emit import emit_training
 
     _check_precision(spec.settings, device)
     passes = () if spec.settings.plan == "plain" else LOOPS
-    module = load_module(spec.name, emit_training(spec, passes))
+    module = load_module(spec.name, emit_training(spec, passes, shared=team.size > 1))
     seed_torch(spec.settings.seed)
     instances: dict[str, nn.Module] = {name: made.to(device) for name, made in module.build().items()}
     graphs = [step.graph for step in (spec.step, spec.evaluate) if step is not None]
@@ -37,7 +39,7 @@ def make_task(spec: TrainSpec, data: Dataset, device: torch.device) -> Task:
     minimized = [effect for _, effect in spec.step.effects if isinstance(effect, Minimize)]
     own = [effect.using for effect in minimized if effect.using is not None]
     evaluate = spec.evaluate and with_constants(module.evaluate, spec.evaluate, spec.data, data)
-    return Task(
+    task = Task(
         instances,
         with_constants(module.step, spec.step, spec.data, data),
         data.parts,
@@ -50,6 +52,12 @@ def make_task(spec: TrainSpec, data: Dataset, device: torch.device) -> Task:
         assigns=any(assigned(spec.step.graph)),
         precision=spec.settings.precision,
     )
+    if team.size == 1:
+        return task
+    from dlc.runtime.train.several.sharing import sharing_of
+    from dlc.runtime.train.several.taking import shared_task
+
+    return shared_task(task, module, sharing_of(spec), team)
 
 
 def takes_gradients(graph: Graph) -> bool:

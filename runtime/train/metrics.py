@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dlc.runtime.train.team import ALONE, Team
+
 # What a step measures: a scalar is averaged over examples, a tuple of tensors is summed over batches, a list of
 # tensors is joined along axis 0.
 Measured = Tensor | float | tuple[Tensor, ...] | list[Tensor]
@@ -25,11 +27,13 @@ class UndefinedError(ValueError):
 class Averages:
     """Reports of many batches, in float64, added up in the order of the steps: when does not change a bit.
 
-    finish: makes the reports of what the steps measured, where they are more than averages over examples.
+    finish: makes the reports of what the steps measured, where they are more than averages over examples. team: the
+    processes, of which each adds its part of what a batch measures.
     """
 
-    def __init__(self, finish: Finish | None = None) -> None:
+    def __init__(self, finish: Finish | None = None, team: Team = ALONE) -> None:
         self._finish = finish
+        self._team = team
         self._totals: dict[str, float] = {}
         self._sums: dict[str, list[Tensor]] = {}
         self._parts: dict[str, list[list[Tensor]]] = {}
@@ -76,7 +80,7 @@ class Averages:
         """What is joined, on the processor; floats in double precision."""
         joined: dict[str, list[Tensor]] = {}
         for name, batches in self._parts.items():
-            columns = [torch.cat(column).cpu() for column in zip(*batches, strict=True)]
+            columns = [self._team.join(torch.cat(column)).cpu() for column in zip(*batches, strict=True)]
             joined[name] = [column.double() if column.is_floating_point() else column for column in columns]
         return joined
 
@@ -85,11 +89,11 @@ class Averages:
         if not self._examples:
             raise UndefinedError("there are no examples to measure")
         self._settle()
-        means = {name: total / self._examples for name, total in self._totals.items()}
+        means = {name: total / self._examples for name, total in self._of_all().items()}
         if self._finish is None:
             return means
         measured: dict[str, Any] = {name: torch.tensor(mean, dtype=torch.float64) for name, mean in means.items()}
-        measured |= {name: tuple(each.cpu() for each in sums) for name, sums in self._sums.items()}
+        measured |= {name: tuple(sums) for name, sums in self._sums_of_all().items()}
         reports = {name: value.item() for name, value in self._finish(measured | self._join()).items()}
         for name, value in reports.items():
             if math.isnan(value) and all(map(math.isfinite, means.values())):
@@ -103,16 +107,31 @@ class Averages:
         self._settle()
         return {
             "examples": self._examples,
-            "totals": {name: value.hex() for name, value in self._totals.items()},
-            "sums": {name: list(map(_written, sums)) for name, sums in self._sums.items()},
+            "totals": {name: value.hex() for name, value in self._of_all().items()},
+            "sums": {name: list(map(_written, sums)) for name, sums in self._sums_of_all().items()},
             "joined": {name: list(map(_written, columns)) for name, columns in self._join().items()},
         }
 
+    def _of_all(self) -> dict[str, float]:
+        """The totals of all processes."""
+        return dict(zip(self._totals, self._team.total([*self._totals.values()]), strict=True))
+
+    def _sums_of_all(self) -> dict[str, list[Tensor]]:
+        """The sums of all processes, on the processor."""
+        sums = {name: [each.clone() for each in sums] for name, sums in self._sums.items()}
+        self._team.add_([each for of_name in sums.values() for each in of_name])
+        return {name: [each.cpu() for each in of_name] for name, of_name in sums.items()}
+
     @staticmethod
-    def restored(state: Mapping[str, Any], finish: Finish | None = None) -> Averages:
-        """Averages that go on from such a state."""
-        averages = Averages(finish)
+    def restored(state: Mapping[str, Any], finish: Finish | None = None, team: Team = ALONE) -> Averages:
+        """Averages that go on from such a state, which the first process has for all."""
+        averages = Averages(finish, team)
         averages._examples = int(state["examples"])
+        if not team.leads:
+            averages._totals = dict.fromkeys(state["totals"], 0.0)
+            averages._sums = {name: [each * 0 for each in _read(sums)] for name, sums in state["sums"].items()}
+            averages._parts = {name: [[each[:0] for each in _read(of)]] for name, of in state["joined"].items()}
+            return averages
         averages._totals = {name: float.fromhex(value) for name, value in state["totals"].items()}
         averages._sums = {name: _read(sums) for name, sums in state["sums"].items()}
         averages._parts = {name: [_read(columns)] for name, columns in state["joined"].items()}

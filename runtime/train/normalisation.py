@@ -43,9 +43,10 @@ def measure_statistics(task: Task, settings: Settings, index: int) -> None:
         for module in task.instances.values():
             module.train()
             module.training = not task.assigns  # a step assigns weights where the instance itself says that it learns
-        with feed(examples, in_order(bounds)) as batches:
-            for fields in batches:
-                task.call(_nothing, fields)
+        with feed(examples, task.team.shares(in_order(bounds))) as batches:
+            for (start, stop), fields in zip(bounds, batches, strict=True):
+                with task.team.batch(stop - start):
+                    task.call(_nothing, fields)
         for module in task.instances.values():
             module.train()
 

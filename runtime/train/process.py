@@ -37,12 +37,6 @@ def stop_requests() -> Generator[threading.Event, None, None]:
             signal.signal(number, handler)
 
 
-def processes() -> int:
-    """How many processes train together."""
-    distributed: Any = torch.distributed  # whose types leave its functions open
-    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
-
-
 @contextmanager
 def reproducible(threads: int | None) -> Generator[None, None, None]:
     """PyTorch set to repeat itself bit for bit: deterministic algorithms, and the threads that a run started with."""

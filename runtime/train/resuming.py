@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 
 from dlc.compiler.program import Program, TrainSpec
 from dlc.grammar.diagnostics import Refusal
@@ -12,9 +13,9 @@ from dlc.runtime.errors import AnotherSetup, BrokenRun
 from dlc.runtime.train import data
 from dlc.runtime.train.checkpoint import Checkpoint
 from dlc.runtime.train.loop import Loop
-from dlc.runtime.train.process import processes
 from dlc.runtime.train.run import Run
 from dlc.runtime.train.task import Task
+from dlc.runtime.train.team import Team
 from dlc.runtime.train.weights import load_weights
 
 Notice = Callable[[str], None]
@@ -37,23 +38,29 @@ def ground(run: Run, program: Program, spec: TrainSpec, overrides: Mapping[str, 
     that is forced."""
     if not force:
         run.check(program, spec, overrides)
-        _check_processes(run)
         return Ground(program, spec, overrides, data.read_data(run, spec))
     forced = list(run.differences(program, spec, overrides))
-    if run.config.processes not in (None, processes()):
-        forced.append(_processes(run))
     read = data.load(run, spec)
     return Ground(program, spec, overrides, read, (*forced, *data.differences(run, read)))
 
 
-def _check_processes(run: Run) -> None:
-    if run.config.processes not in (None, processes()):
-        message = f"{run.folder} was trained by another number of processes"
-        raise Refusal(AnotherSetup(message, None, notes=(_processes(run),), help="--force goes on all the same"))
+def other_processes(run: Run, team: Team) -> str | None:
+    """What to tell of a run that another number of processes has trained so far: the examples stay the same."""
+    if run.config.processes in (None, team.size):
+        return None
+    return f"processes: {run.config.processes} in the run, {team.size} now: the last bits may differ"
 
 
-def _processes(run: Run) -> str:
-    return f"processes: {run.config.processes} in the run, {processes()} now"
+def require_alike(team: Team, *told: str) -> None:
+    """Refuses to train together where one of the processes has another spec or other data than the first."""
+    own = " ".join((*told, version("dlc"), version("torch")))
+    alike = team.first(own) == own
+    if any(team.any(not alike)):
+        help = "on each machine: the same spec, the same data, the same versions of dlc and PyTorch"
+        message = f"process {team.rank} of {team.size} has another spec, other data or other versions than process 0"
+        if alike:
+            message = "not all processes have the same spec, data and versions"
+        raise Refusal(AnotherSetup(message, None, help=help))
 
 
 # --- checkpoints ------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from dlc.compiler.program import Minimize, TrainSpec
@@ -59,26 +60,30 @@ class Session:
 
     def train(self, quiet: bool, watcher: Watcher | None = None) -> Result:
         """Trains to the end, or until it is interrupted. Raises Refusal."""
-        loop = self._loop
-        with self._run.writing():
-            self._cut_metrics()
-            events = EventFile(self._run.folder, purges=loop.position.step if loop.position.step else None)
-        bar = progress(steps=loop.steps, done=loop.position.step, epochs=loop.epochs, quiet=quiet)
+        loop, leads = self._loop, self._task.team.leads
+        events: EventFile | None = None
+        if leads:
+            with self._run.writing():
+                self._cut_metrics()
+                events = EventFile(self._run.folder, purges=loop.position.step if loop.position.step else None)
+        bar = progress(steps=loop.steps, done=loop.position.step, epochs=loop.epochs, quiet=quiet or not leads)
         last: EpochEnded | None = None
         try:
-            with stop_requests() as interrupted, bar, events:
+            with stop_requests() as interrupted, bar, events or nullcontext():
                 for event in loop.events():
                     if isinstance(event, EpochEnded):
                         last = event
-                        with self._run.writing():
-                            self._note(event)
-                            events.ended(event)
+                        if events is not None:
+                            with self._run.writing():
+                                self._note(event)
+                                events.ended(event)
                         bar.ended(event)
                     else:
                         bar.stepped(event)
-                    if interrupted.is_set():
+                    stops, saves = self._task.team.any(interrupted.is_set(), leads and self._due(event))
+                    if stops:
                         break
-                    if self._due(event):
+                    if saves:
                         self._save()
                     if watcher is not None:
                         watcher(event, self._save)
@@ -110,9 +115,10 @@ class Session:
         record = {**self._loop.record(), "metrics": self._written, "seconds": round(self._seconds(), 3)}
         record["fingerprint"] = self._run.config.fingerprint
         tensors = self._loop.tensors()
-        with self._run.writing(), self._loop.shown():
-            checkpoint = Checkpoint(weights_of(self._spec, self._task.instances), tensors, record)
-            self._run.checkpoints.save(checkpoint, self._spec.settings.checkpoint.keep)
+        if self._task.team.leads:
+            with self._run.writing(), self._loop.shown():
+                checkpoint = Checkpoint(weights_of(self._spec, self._task.instances), tensors, record)
+                self._run.checkpoints.save(checkpoint, self._spec.settings.checkpoint.keep)
         self._saved = time.monotonic()
         self._saved_at = self._loop.position
 

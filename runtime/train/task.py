@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ from dlc.runtime.seeds import Stream, derive, torch_seeded
 from dlc.runtime.train.batches import Batches, in_order
 from dlc.runtime.train.feed import feed
 from dlc.runtime.train.metrics import Averages, Finish, Measured, UndefinedError
+from dlc.runtime.train.team import ALONE, Team
 
 Fields = Mapping[str, Tensor]
 
@@ -53,6 +54,9 @@ class Task:
     evaluate: measures in the place of `step`; called without `minimize`. finish_evaluate: its `finish`.
     differentiates: whether `step` or `evaluate` takes gradients itself. keep_graph: whether `step` may differentiate
     what it computed more than once. assigns: whether it assigns weights. precision: that of the settings.
+    team: the processes that share each batch; `several.sharing` tells how. sums: the numbers of the losses that are
+    sums over examples; summed: the names of the measures that are, and summed_evaluate those of `evaluate`. averaged:
+    the paths of weights and modules that are assigned means over the batch.
     """
 
     instances: Mapping[str, nn.Module]
@@ -66,6 +70,11 @@ class Task:
     keep_graph: bool = False
     assigns: bool = False
     precision: str = "fp32"
+    team: Team = ALONE
+    sums: Collection[int] = ()
+    summed: Collection[str] = ()
+    summed_evaluate: Collection[str] = ()
+    averaged: Sequence[str] = ()
 
     def examples(self, part: str) -> Examples:
         """The examples of a part."""
@@ -85,7 +94,10 @@ class Task:
 
     def call(self, minimize: Callable[..., None], fields: Sequence[Tensor]) -> Mapping[str, Measured]:
         """One step on a batch. Raises StepError."""
-        return self._run(self.step, minimize, *fields)
+        measured = self._run(self.step, minimize, *fields)
+        if self.averaged and any(module.training for module in self.instances.values()):
+            self._average()
+        return measured
 
     def measure(self, fields: Sequence[Tensor]) -> Mapping[str, Measured]:
         """A batch's losses, and what is measured on it, with nothing updated. Raises StepError."""
@@ -106,6 +118,17 @@ class Task:
         except (RuntimeError, IndexError, ValueError) as error:
             raise StepError(error) from error
 
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Puts together what each process assigned from its examples."""
+        share = self.team.now
+        tensors = [
+            each for path in self.averaged for each in _tensors_at(self.instances, path) if each.is_floating_point()
+        ]
+        for tensor in tensors:
+            tensor.mul_(share.weight)
+        self.team.add_(tensors)
+
     def _autocast(self, device: str) -> AbstractContextManager[object]:
         if self.precision == "fp32":
             return nullcontext()
@@ -121,12 +144,18 @@ def measure(task: Task, part: str, settings: Settings) -> dict[str, float]:
     """
     examples = task.examples(part)
     bounds = Batches(examples.count, examples.count if settings.batch == "all" else settings.batch)
-    averages = Averages(task.finish if task.evaluate is None else task.finish_evaluate)
+    averages = Averages(task.finish if task.evaluate is None else task.finish_evaluate, task.team)
+    sums = task.summed if task.evaluate is None else task.summed_evaluate
     devices = [examples.device] if examples.device.type == "cuda" else []
     evaluating = _evaluating(task.instances.values(), settings.seed, devices)
-    with evaluating, torch.set_grad_enabled(task.differentiates), feed(examples, in_order(bounds)) as batches:
+    with (
+        evaluating,
+        torch.set_grad_enabled(task.differentiates),
+        feed(examples, task.team.shares(in_order(bounds))) as batches,
+    ):
         for (start, stop), fields in zip(bounds, batches, strict=True):
-            averages.add(task.measure(fields), stop - start)
+            with task.team.batch(stop - start) as share:
+                averages.add(task.team.part(task.measure(fields), share, sums), stop - start)
     return means_of(averages)
 
 
@@ -151,6 +180,15 @@ def _evaluating(
         finally:
             for module, training in were:
                 module.train(training)
+
+
+def _tensors_at(instances: Mapping[str, nn.Module], path: str) -> list[Tensor]:
+    """The weight at a path, or those of the module there."""
+    instance, _, rest = path.partition(".")
+    found: Any = instances[instance]
+    for name in rest.split(".") if rest else ():
+        found = getattr(found, name)
+    return [*found.parameters()] if isinstance(found, nn.Module) else [found]
 
 
 Loss = TypeVar("Loss", Tensor, float)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 
 import torch
 from torch import nn
 
 from dlc.compiler.program import Program, TrainSpec
+from dlc.compiler.settings import Settings
 from dlc.grammar.diagnostics import Refusal
 from dlc.grammar.suggest import nearest
 from dlc.runtime.data.statistics import save_statistics
@@ -23,11 +24,12 @@ from dlc.runtime.train.plan.levers import FUSED, pulled
 from dlc.runtime.train.plan.of_run import plan_of, recorded, usable
 from dlc.runtime.train.plan.record import Plan
 from dlc.runtime.train.plan.room import recompute_where_due
-from dlc.runtime.train.process import processes, reproducible
-from dlc.runtime.train.resuming import Notice, ground, newest, restore
+from dlc.runtime.train.process import reproducible
+from dlc.runtime.train.resuming import Notice, ground, newest, other_processes, require_alike, restore
 from dlc.runtime.train.run import Run, weights_file
 from dlc.runtime.train.session import Result, Session, Watcher, step_failed
-from dlc.runtime.train.task import StepError, measure
+from dlc.runtime.train.task import StepError, Task, measure
+from dlc.runtime.train.team import ALONE, Team
 from dlc.runtime.train.weights import load_weights, start_from_runs
 
 
@@ -49,6 +51,7 @@ def train(
     notice: Notice = _to_stderr,
     watcher: Watcher | None = None,
     report: bool = True,
+    team: Team = ALONE,
 ) -> Result:
     """Trains a spec in its run, from the start or from the newest whole checkpoint, to the end or until it is
     interrupted.
@@ -57,46 +60,61 @@ def train(
     the number of processes is another than the run was started with, as long as the state fits; the run takes note of
     it. overrides: those that the spec was read with; without any, those of the run. device: as PyTorch names it; by
     default the accelerator where there is one. notice: is told what stops nothing, such as a damaged checkpoint.
-    watcher: is called after each step and epoch. report: whether `report.html` is written at the end.
+    watcher: is called after each step and epoch. report: whether `report.html` is written at the end. team: the
+    processes that train together, of which the first writes.
     Raises Refusal: data that does not fit, a loss that is not finite, …
     """
     place = choose_device(device)
-    with run.locked(), reproducible(run.config.threads), ExitStack() as stack:
+    threads = run.config.threads if run.config.processes in (None, team.size) else None
+    with run.locked() if team.leads else nullcontext(), reproducible(threads), ExitStack() as stack:
         now = ground(run, program, spec, overrides or run.config.overrides, force=resume and force)
-        last = newest(run, notice)
+        last = team.lead(lambda: newest(run, notice))
+        require_alike(team, run.config.fingerprint, now.data.fingerprint)
         if last is not None and not resume:
             help = "go on with it by --resume, or name another folder"
             raise Refusal(RunExists(f"{run.folder} has been trained already", None, help=help))
         data = now.data.to(place)
-        task = make_task(spec, data, place)
+        until = run.config.epochs if epochs is None else epochs
+
+        def plan_for(task: Task, settings: Settings) -> Plan:
+            def make_loop(levers: Sequence[str]) -> Loop:
+                return Loop(task, settings, epochs=until, fused=FUSED in levers)
+
+            return plan_of(run, task, settings, make_loop, place, notice, anew=bool(now.forced))
+
+        if team.size > 1:
+            from dlc.runtime.train.several.plan import plan_of_team
+
+            plan = plan_of_team(team, spec.settings, lambda: make_task(spec, data, place), plan_for)
+        task = make_task(spec, data, place, team)
         if last is None:
             start_from_runs(spec, task.instances)
         recompute_where_due(spec, task, place, notice)
-        until = run.config.epochs if epochs is None else epochs
-
-        def make_loop(levers: Sequence[str]) -> Loop:
-            return Loop(task, spec.settings, epochs=until, fused=FUSED in levers)
-
-        plan = plan_of(run, task, spec.settings, make_loop, place, notice, anew=bool(now.forced))
+        if team.size == 1:
+            plan = plan_for(task, spec.settings)
         stack.enter_context(pulled(plan.levers, task))
-        loop = make_loop(plan.levers)
+        loop = Loop(task, spec.settings, epochs=until, fused=FUSED in plan.levers)
         if last is not None:
             restore(run, spec, task, loop, last)
         if loop.finished:
             raise Refusal(_finished(run, loop))
-        if not quiet:
-            print(plan.line(), flush=True)
-        if now.forced:
-            notice(f"forced: {'; '.join(now.forced)}")
-            run.adopt(program, spec, now.overrides)
-        if epochs is not None and epochs != run.config.epochs:
-            run.extend(epochs)
-        with run.writing():
-            save_statistics(run.folder, data.statistics)
-        forced = [f"step {loop.position.step}: {what}" for what in now.forced]
-        run.begin(torch.get_num_threads(), processes(), str(place), describe(data), plan.document(), forced)
+        if team.leads:
+            if not quiet:
+                print(plan.line(), flush=True)
+            other = other_processes(run, team)
+            if other is not None:
+                notice(other)
+            if now.forced:
+                notice(f"forced: {'; '.join(now.forced)}")
+                run.adopt(program, spec, now.overrides)
+            if epochs is not None and epochs != run.config.epochs:
+                run.extend(epochs)
+            with run.writing():
+                save_statistics(run.folder, data.statistics)
+            forced = [f"step {loop.position.step}: {what}" for what in now.forced]
+            run.begin(torch.get_num_threads(), team.size, str(place), describe(data), plan.document(), forced)
         result = Session(run, spec, task, loop, last).train(quiet, watcher)
-        if result.finished and report:
+        if result.finished and report and team.leads:
             arrays = {part: examples.arrays() for part, examples in data.parts.items()}
             with run.writing():
                 write_report(run, spec, result, arrays, str(place))

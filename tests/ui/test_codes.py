@@ -32,10 +32,12 @@ ELSEWHERE = {
     "DL7010": "compiler/onnx/test_precisions.py",
     "DL8011": "runtime/train/test_trainer.py",  # told in PyTorch's words
     "DL8016": "runtime/train/test_trainer.py",
-    "DL8019": "runtime/train/test_forced.py",  # several processes
+    "DL8019": "runtime/train/several/test_launch.py",  # several processes
     "DL8020": "runtime/train/test_rehearsal.py",  # a training that is not deterministic
     "DL8021": "runtime/cli/test_fit.py",
     "DL8022": "runtime/cli/test_migrate.py",
+    "DL8023": "runtime/train/several/test_launch.py",
+    "DL8024": "runtime/train/several/test_launch.py",
     "DL8102": "runtime/infer/test_hostile.py",
     "DL8103": "runtime/infer/test_external.py",
     "DL8110": "runtime/infer/test_session.py",

@@ -1,0 +1,1 @@
+"""Several processes that train together over `torch.distributed`, which is imported here alone."""
