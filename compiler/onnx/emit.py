@@ -17,6 +17,7 @@ from dlc.compiler.onnx.model import Graph as OnnxGraph
 from dlc.compiler.onnx.model import Model, Value
 from dlc.compiler.onnx.nodes import Lowering
 from dlc.compiler.onnx.opset import NEWEST, OPSET, ir_version, opset_for
+from dlc.compiler.onnx.rewriting import used
 from dlc.compiler.onnx.save import save_model
 from dlc.compiler.onnx.sizes import Sizes
 from dlc.compiler.onnx.skips import keep_apart
@@ -76,10 +77,11 @@ class _Emitter:
         if self._lowering.diagnostics:
             raise Refusal(*self._lowering.diagnostics)
         outputs = list(self._outputs())
-        if keep_apart(self._writer.nodes):
+        nodes, _ = used(self._writer.nodes, outputs)
+        if keep_apart(nodes):
             self._writer.kinds.add("Sum")
         opset = opset_for(self._writer.kinds)
-        body = OnnxGraph(graph.name, self._inputs, outputs, self._writer.nodes, self._writer.initializers, graph.doc)
+        body = OnnxGraph(graph.name, self._inputs, outputs, nodes, self._writer.initializers, graph.doc)
         return Model(
             body,
             ir_version(opset),

@@ -82,14 +82,7 @@ class Rewriting:
     def finish(self, nodes: list[Node]) -> Model:
         """The model with these nodes, without those nodes and initialisers that nothing needs any longer."""
         graph = self._model.graph
-        needed = set(graph.outputs)
-        kept: list[Node] = []
-        for node in reversed(nodes):
-            if needed.isdisjoint(node.outputs):
-                continue
-            kept.append(node)
-            needed.update(_read(node))
-        graph.nodes = kept[::-1]
+        graph.nodes, needed = used(nodes, graph.outputs)
         graph.initializers = [value for value in self._initializers if value in needed]
         opsets = {**self._model.opsets, **dict.fromkeys(sorted(self._domains), 1)}
         return replace(self._model, opsets=opsets)
@@ -101,6 +94,17 @@ def every_node(graph: Graph) -> Iterator[Node]:
         yield node
         for inner in node.graphs:
             yield from every_node(inner)
+
+
+def used(nodes: Sequence[Node], outputs: Iterable[Value]) -> tuple[list[Node], set[Value]]:
+    """Those nodes that the outputs need, and all values that are read."""
+    needed = set(outputs)
+    kept: list[Node] = []
+    for node in reversed(nodes):
+        if not needed.isdisjoint(node.outputs):
+            kept.append(node)
+            needed.update(_read(node))
+    return kept[::-1], needed
 
 
 def uses(graph: Graph) -> Mapping[Value, int]:

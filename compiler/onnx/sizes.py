@@ -75,7 +75,7 @@ class Sizes:
         """What is computed from sizes alone, written where they are, at the first time that this name is asked for."""
         if name not in self._others:
             start = len(self._writer.nodes)
-            value = self._others[name] = write(self._writer)
+            self._others[name] = write(self._writer)
             for node in self._writer.nodes[start:]:
                 node.size = True
                 if node.name is None:

@@ -156,18 +156,27 @@ class Recurrent(Op, abstract=True):
         for layer in range(self.depth):
             starts = [self._start(g, each, layer) for each in state]
             y, *last = self._layer(g, x, layer, starts)
-            x = g.op("Reshape", g.op("Transpose", y, perm=[0, 2, 1, 3]), g.ints([0, 0, -1]))
-            ends.append([g.op("Reshape", g.op("Transpose", each, perm=[1, 0, 2]), g.ints([0, -1])) for each in last])
+            x = self._side_by_side(g, y, 1)
+            ends.append([self._side_by_side(g, each, 0) for each in last])
         stacked = (
             each[0] if self.depth == 1 else g.op("Concat", *(g.op("Unsqueeze", e, g.ints([0])) for e in each), axis=0)
             for each in zip(*ends, strict=True)
         )
         return g.op("Transpose", x, perm=[1, 0, 2]), *stacked
 
+    def _side_by_side(self, g: OnnxContext, states: OnnxValue, axis: int) -> OnnxValue:
+        """States with the directions, which ONNX has on an axis of their own, side by side in the last one."""
+        if self.ways == 1:
+            return g.op("Squeeze", states, g.ints([axis]))
+        order = [*range(axis), axis + 1, axis, axis + 2]
+        return g.op("Reshape", g.op("Transpose", states, perm=order), g.ints([*[0] * (axis + 1), -1]))
+
     def _start(self, g: OnnxContext, state: OnnxValue, layer: int) -> OnnxValue:
         """The first state of one layer as [directions, N, width]."""
         if self.depth > 1:
             state = g.op("Gather", state, g.constant(layer, DType.INT), axis=0)
+        if self.ways == 1:
+            return g.op("Unsqueeze", state, g.ints([0]))
         return g.op("Transpose", g.op("Reshape", state, g.ints([0, self.ways, -1])), perm=[1, 0, 2])
 
     def _layer(self, g: OnnxContext, x: OnnxValue, layer: int, starts: list[OnnxValue]) -> tuple[OnnxValue, ...]:

@@ -14,7 +14,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from dlc.compiler.onnx.emit import emit_model
 from dlc.compiler.onnx.opset import NEWEST, OPSET
 from dlc.compiler.op import operations
-from dlc.compiler.ops.attending import LONG
+from dlc.compiler.ops.attending import LONG, PIECES
 
 from .refusals import example
 
@@ -87,7 +87,8 @@ def test_causal_keys_of_another_length_start_where_the_queries_do() -> None:
 
 
 @pytest.mark.parametrize(
-    ("length", "operators", "branches"), [(LONG - 1, 1, 0), (LONG, 4, 0), ("T", 5, 1), ("T-1", 5, 2)]
+    ("length", "operators", "branches"),
+    [(LONG - 1, 1, 0), (LONG, PIECES, 0), ("T", PIECES + 1, 1), ("T-1", PIECES + 1, 2)],
 )
 def test_lengths_that_are_known_need_no_branch(length: int | str, operators: int, branches: int) -> None:
     model, _ = session(example(OPS["attention"], *[f"2 4 {length} 8"] * 3, causal=True).graph())
