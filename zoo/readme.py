@@ -41,7 +41,8 @@ def write_readme(path: Path, known: Mapping[str, Row], results: Sequence[Result]
                 parts.append(_line(_cells(row, fresh[key])))
             elif row.family == family:
                 parts.append(before.get(key) or _line([_link(row), row.what, *["—"] * (len(_HEAD) - 2)]))
-        parts.append("")
+        drawn = [row for row in known.values() if row.family == family and row.spec.with_suffix(".svg").exists()]
+        parts += ["", *(f"![{row.name}]({row.family}/{row.name}.svg)" for row in drawn), ""]
     path.write_text("\n".join(parts), encoding="utf-8")
 
 

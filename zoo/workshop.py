@@ -17,6 +17,8 @@ from dlc.grammar.diagnostics import Refusal
 from dlc.runtime.cli.group import commands
 from dlc.runtime.measure import measure_run
 from dlc.runtime.procedures import call, choose_procedure, ports
+from dlc.runtime.report.charts import Points, curves
+from dlc.runtime.report.page import alone
 from dlc.runtime.train.run import Run, weights_of_run
 
 if TYPE_CHECKING:
@@ -126,6 +128,10 @@ class Workshop:
     def load(self, **overrides: Any) -> dlc.Spec:
         """The spec, checked."""
         return dlc.load(self.spec, **overrides)
+
+    def draw(self, title: str, series: Mapping[str, Points], *, over: str, log: bool = False) -> None:
+        """Draws series of (x, y) as the spec's picture, which the table shows. log: whether x is."""
+        self.spec.with_suffix(".svg").write_text(alone(curves(title, series, over=over, log=log)), encoding="utf-8")
 
     @property
     def seconds(self) -> float:

@@ -46,8 +46,9 @@ def ensemble(shop: Workshop) -> str:
     data="drawn",
 )
 def double_descent(shop: Workshop) -> str:
-    widths = (10, 20, 30, 40, 60, 120, 400, 1000)
+    widths = (10, 20, 30, 35, 40, 45, 50, 60, 80, 120, 200, 400, 1000)
     errors = {width: shop.train(features=width).measure("test")["mse"] for width in widths}
+    shop.draw("error", {"test": list(errors.items())}, over="features, for 40 examples", log=True)
     told = ", ".join(f"{width}: {error:.2f}" for width, error in errors.items())
     peak = max(errors, key=lambda width: errors[width])
     return need(peak == 40 and errors[1000] < min(errors[30], errors[60]), f"test error by features {told}")

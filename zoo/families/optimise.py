@@ -25,15 +25,22 @@ _RULES = {
     epochs=20,
 )
 def optimisers(shop: Workshop) -> str:
-    steps: dict[str, float] = {}
+    heights: dict[str, list[tuple[float, float]]] = {}
     for name, rule in _RULES.items():
         lines = shop.train("Descend", **{"settings.optimizer": rule}).history()
-        steps[name] = next((line["step"] for line in lines if line["train"]["loss"] < 1e-3), float("inf"))
-    newton = shop.train("Newton").history()
-    steps["newton"] = next((line["step"] for line in newton if line["train"]["f"] < 1e-3), float("inf"))
+        heights[name] = [(line["step"], line["train"]["loss"]) for line in lines]
+    heights["newton"] = [(line["step"], line["train"]["f"]) for line in shop.train("Newton").history()]
+    shop.draw("f on the ravine", {name: _thinned(points) for name, points in heights.items()}, over="step")
+    steps = {name: next((x for x, f in points if f < 1e-3), float("inf")) for name, points in heights.items()}
     told = ", ".join(f"{name} {count:g}" for name, count in steps.items())
     fewest = sorted(steps, key=lambda name: steps[name])[:2]
     return need(set(fewest) == {"newton", "lbfgs"} and steps["momentum"] < steps["sgd"], f"steps: {told}")
+
+
+def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Until f is low, and of what is left at most some hundred."""
+    low = next((place for place, (_, f) in enumerate(points) if f < 1e-5), len(points))
+    return points[: low + 1 : max(1, low // 150)]
 
 
 _SCHEDULES = {
@@ -55,9 +62,12 @@ _SCHEDULES = {
 )
 def schedules(shop: Workshop) -> str:
     ends: dict[str, float] = {}
+    rates: dict[str, list[tuple[float, float]]] = {}
     for name, rule in _SCHEDULES.items():
         lines = shop.train(**{"settings.schedule": rule}).history()
         ends[name] = lines[-1]["train"]["distance"]
+        rates[name] = [(line["epoch"], line["lr"]) for line in lines]
+    shop.draw("learning rate", rates, over="epoch")
     told = ", ".join(f"{name} {distance:.3f}" for name, distance in ends.items())
     worst = max(distance for name, distance in ends.items() if name != "constant")
     return need(worst < ends["constant"], f"squared distance at the end: {told}")

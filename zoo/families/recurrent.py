@@ -100,9 +100,7 @@ def char_lm(shop: Workshop) -> str:
     trained = shop.train()
     bits = trained.measure("valid")["bits"]
     counted = bits_of_grams(trained.fields("train")["tokens"].numpy(), trained.fields("valid")["tokens"].numpy())
-    text = bytes(trained.call("sample", count=60)["text"].reshape(-1).astype(np.uint8).tolist()).decode(
-        "ascii", "replace"
-    )
+    text = trained.call("sample", count=60)["output"].astype(np.uint8).tobytes().decode("ascii", "replace")
     return need(bits < counted, f"{bits:.2f} bits, the 5-gram {counted:.2f}; writes {' '.join(text.split())!r}")
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from zoo.row import Measure, need, row
+from zoo.published import published
+from zoo.row import need, row
 from zoo.workshop import Workshop
 
 if TYPE_CHECKING:
@@ -45,22 +46,9 @@ def lenet(shop: Workshop) -> str:
     return need(accuracy >= 0.985, f"{accuracy:.3f}")
 
 
-def published(
-    spec: str, model: str, count: int, what: str, small: Mapping[str, Any], others: Mapping[int, Mapping[str, Any]]
-) -> Measure:
-    """A row for a network whose size was published. others: sizes of its relatives, and what makes it one of them."""
-
-    def measure(shop: Workshop) -> str:
-        found = {due: _count(shop, model, **given) for due, given in {count: {}, **others}.items()}
-        return need(all(due == size for due, size in found.items()), ", ".join(f"{size:,}" for size in found.values()))
-
-    counts = " and ".join(f"{due:,}" for due in (count, *others))
-    return row(spec, what=what, asked=counts, data="none", small=small)(measure)
-
-
-published("vision/alexnet", "AlexNet", 61_100_840, "the network of 2012", {"width": 8, "hidden": 32, "classes": 10}, {})
-published("vision/googlenet", "GoogLeNet", 6_624_904, "four ways side by side", {"classes": 10}, {})
-published("vision/resnet18", "ResNet18", 11_689_512, "residual blocks", {"classes": 10}, {})
+published("vision/alexnet", "AlexNet", 61_100_840, "the network of 2012", {"width": 8, "hidden": 32, "classes": 10})
+published("vision/googlenet", "GoogLeNet", 6_624_904, "four ways side by side", {"classes": 10})
+published("vision/resnet18", "ResNet18", 11_689_512, "residual blocks", {"classes": 10})
 published(
     "vision/resnet50",
     "ResNet50",
@@ -91,7 +79,6 @@ published(
     3_504_872,
     "expanded, filtered channel by channel, narrowed",
     {"counts": [1, 1, 1, 1, 1, 1], "classes": 10},
-    {},
 )
 published(
     "vision/convnext_tiny",
@@ -164,9 +151,3 @@ def _size(shape: Any) -> int:
     from dlc.compiler.types import product
 
     return int(product(shape))
-
-
-def _count(shop: Workshop, model: str, **given: Any) -> int:
-    """How many numbers a model learns."""
-    weights = shop.load(**given).program.models[model].graph.weights().values()
-    return sum(_size(weight.shape) for weight in weights if weight.trainable)
