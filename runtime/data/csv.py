@@ -44,7 +44,8 @@ class Csv(FileSource):
             whole = [True] * len(names)
             for row in islice(rows, _SURVEYED):
                 for column, cell in enumerate(row.cells):
-                    whole[column] = whole[column] and _whole(cell) is not None
+                    # What is no number at all is told where it stands, when the column is loaded.
+                    whole[column] = whole[column] and (_whole(cell) is not None or _number(cell) is None)
         types = (DType.INT if is_whole else DType.FLOAT for is_whole in whole)
         return Schema({name: Tensor.of(dtype=dtype) for name, dtype in zip(names, types, strict=True)})
 

@@ -95,6 +95,8 @@ class Images(DataSource):
                 raise Refusal(BadImage(f"{self._named(own)} has no images", self.span))
         every = [file for found in files for file in found]
         stray = next((file for file in every if file.suffix.lower() not in _FORMATS or not file.is_file()), None)
+        for link in (entry for entry in (*classes, *every) if entry.is_symlink()):
+            self.require_inside(link, self._named(link))
         if stray is not None:
             message = f"{self._named(stray)} is none of the images that are read: {', '.join(_FORMATS)}"
             raise Refusal(BadImage(message, self.span))

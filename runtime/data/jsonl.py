@@ -39,7 +39,7 @@ class _Row:
 class Jsonl(FileSource):
     """Columns of numbers, truth values, and lists of them that have the same shape in every row.
 
-    Int where all numbers are whole, else float. What holds something else in the first rows is no column.
+    Int where all numbers are whole, else float. What holds something else in the first row is no column.
     """
 
     def schema(self) -> Schema:
@@ -92,7 +92,8 @@ class Jsonl(FileSource):
                 if row.number == 1:
                     found[name] = _type(value)
                 elif (before := found.get(name)) is not None:
-                    found[name] = _widened(before, _type(value))
+                    # What is of another type is told where it stands, when the column is loaded.
+                    found[name] = _widened(before, _type(value)) or before
         if not keys:
             raise Refusal(UnreadableData(f"{self.path} holds no examples", self.span))
         return {name: type for name, type in found.items() if name and type is not None}, keys

@@ -150,6 +150,8 @@ def _header(file: IO[bytes], entry: str) -> _Header:
         shape, fortran, dtype = format.read_array_header_2_0(file)
     else:  # structured arrays with names outside of Latin-1 are all that version 3 is for
         raise ValueError(f"{entry} has the format {version}")
+    if min(shape, default=0) < 0:
+        raise ValueError(f"{entry} has the shape {shape}")
     return _Header(shape, dtype, fortran and len(shape) > 1)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -13,7 +13,7 @@ from dlc.compiler.types import DType, Tensor, product
 from dlc.grammar.diagnostics import Refusal
 from dlc.runtime.data.room import Room
 from dlc.runtime.data.source import FileSource, Table, identifier
-from dlc.runtime.errors import BadArray, BadHeader, MissingPackage, NotANumber, UnreadableData
+from dlc.runtime.errors import BadArray, BadHeader, MissingPackage, NotANumber, RaggedRow, UnreadableData
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,8 +24,8 @@ _BUFFER = 2**20  # bytes of the file
 
 @dataclass(frozen=True)
 class Parquet(FileSource):
-    """Columns of numbers, truth values, and lists of a fixed size of them. All floats are read as float, all ints as
-    int; what holds something else, text or a time, is no column."""
+    """Columns of numbers, truth values, and lists of them that are as long in every row. All floats are read as float,
+    all ints as int; what holds something else, text or a time, is no column."""
 
     def schema(self) -> Schema:
         with self._file() as file:
@@ -69,10 +69,15 @@ class Parquet(FileSource):
                     raise Refusal(UnreadableData(f"{self.path} holds no examples", self.span))
                 yield file
         except (arrow.ArrowException, MemoryError, UnicodeDecodeError) as error:
-            message = f"{self.path} is not a Parquet file that can be read"
-            raise Refusal(UnreadableData(message, self.span, notes=tuple(str(error).splitlines()[:1]))) from error
+            raise self._unreadable(error) from error
         except OSError as error:
+            if error.errno is None:  # what the library says of a file that it could open
+                raise self._unreadable(error) from error
             raise self.cannot_open(error) from error
+
+    def _unreadable(self, error: BaseException) -> Refusal:
+        message = f"{self.path} is not a Parquet file that can be read"
+        return Refusal(UnreadableData(message, self.span, notes=tuple(str(error).splitlines()[:1])))
 
     def _arrow(self, name: str) -> Any:
         try:
@@ -85,7 +90,7 @@ class Parquet(FileSource):
         """What each column is called in the file, its type, and the bytes of a number, by its name in DL."""
         found: dict[str, tuple[str, Tensor, int]] = {}
         for field in file.schema_arrow:
-            type = self._type(field.type)
+            type = self._type(field.type, lambda field=field: self._first(file, field.name))
             name = identifier(field.name)
             if type is None or not name:
                 continue
@@ -95,17 +100,25 @@ class Parquet(FileSource):
             found[name] = field.name, type, self._width(field.type)
         return found
 
-    def _type(self, type: Any) -> Tensor | None:
+    def _first(self, file: Any, key: str) -> Any:
+        """The first entry of a column, as lists of lists."""
+        return next(iter(file.iter_batches(batch_size=1, columns=[key], use_threads=False))).column(0).to_pylist()[0]
+
+    def _type(self, type: Any, first: Callable[[], Any]) -> Tensor | None:
+        """The type of a column, if it is of numbers. first: gives the first entry, which tells how long lists are whose
+        type does not."""
         types: Any = self._arrow("pyarrow").types
-        if types.is_fixed_size_list(type):
-            inner = self._type(type.value_type)
-            return None if inner is None else Tensor.of(type.list_size, *inner.shape, dtype=inner.dtype)
+        if self._nested(type):
+            entry: Any = None if types.is_fixed_size_list(type) else first()
+            size = type.list_size if types.is_fixed_size_list(type) else len(entry) if entry else 0
+            inner = self._type(type.value_type, lambda: (first() or [None])[0])
+            return None if inner is None or not size else Tensor.of(size, *inner.shape, dtype=inner.dtype)
         kinds = {DType.BOOL: types.is_boolean, DType.INT: types.is_integer, DType.FLOAT: types.is_floating}
         return next((Tensor.of(dtype=dtype) for dtype, is_kind in kinds.items() if is_kind(type)), None)
 
     def _width(self, type: Any) -> int:
         """The bytes of a number, as NumPy keeps it."""
-        while self._arrow("pyarrow").types.is_fixed_size_list(type):
+        while self._nested(type):
             type = type.value_type
         return max(1, type.bit_width // 8)
 
@@ -115,16 +128,31 @@ class Parquet(FileSource):
         import numpy as np
 
         count = len(values)
-        for _ in range(type.rank + 1):
+        sizes = [int(size) for size in type.shape]
+        for depth in range(type.rank + 1):
             if values.null_count:
                 row = before + int(values.is_null().to_numpy(zero_copy_only=False).argmax()) * count // len(values)
                 message = f"row {row + 1}, column `{name}` of {self.path} is empty, and a number is due"
                 raise Refusal(NotANumber(message, self.span))
-            values = values.flatten() if self._nested(values) else values
+            if self._nested(values.type):
+                self._check_sizes(values, sizes[depth], name, before, count)
+                values = values.flatten()
         array = values.to_numpy(zero_copy_only=False)
         if array.dtype.kind == "u" and array.max() >= 2**63:
             raise Refusal(BadArray(f"`{name}` of {self.path} holds {array.max()}, too large for an int", self.span))
         return np.asarray(array).reshape(count, *(int(size) for size in type.shape))
 
-    def _nested(self, values: Any) -> bool:
-        return bool(self._arrow("pyarrow").types.is_fixed_size_list(values.type))
+    def _check_sizes(self, values: Any, size: int, name: str, before: int, count: int) -> None:
+        """Refuses lists of another size than that of the first row."""
+        if self._arrow("pyarrow").types.is_fixed_size_list(values.type):
+            return
+        lengths = values.value_lengths().to_numpy(zero_copy_only=False)
+        wrong = (lengths != size).nonzero()[0]
+        if len(wrong):
+            row = before + int(wrong[0]) * count // len(values)
+            found = f"row {row + 1}, column `{name}` of {self.path} has a list of {lengths[wrong[0]]}"
+            raise Refusal(RaggedRow(f"{found}, and the first row one of {size}", self.span))
+
+    def _nested(self, type: Any) -> bool:
+        types: Any = self._arrow("pyarrow").types
+        return bool(types.is_fixed_size_list(type) or types.is_list(type) or types.is_large_list(type))

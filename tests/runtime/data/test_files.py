@@ -240,6 +240,26 @@ def test_parquet_with_gaps(opened, told, tmp_path: Path) -> None:
         assert told(lambda name=name: source.load([name])).message == due
 
 
+def test_parquet_with_lists_of_any_size(opened, told, tmp_path: Path) -> None:
+    pairs, grids = [[1, 2], [3, 4], [5, 6]], [[[1.5], [2.5]]] * 3
+    pq.write_table(pa.table({"pair": pairs, "grid": grids, "name": ["a", "b", "c"]}), tmp_path / "t.parquet")
+    source = opened("parquet", "t.parquet")
+    assert {name: str(type) for name, type in source.schema().columns.items()} == {
+        "pair": "int[2]",
+        "grid": "float[2, 1]",
+    }
+    table = source.load(["pair", "grid"])
+    assert (table.columns["pair"].tolist(), table.columns["grid"].tolist()) == (pairs, grids)
+    pq.write_table(pa.table({"pair": [[1, 2], [3, 4], [5]]}), tmp_path / "t.parquet")
+    due = "row 3, column `pair` of t.parquet has a list of 1, and the first row one of 2"
+    assert told(lambda: source.load(["pair"])).message == due
+    for first in (None, []):
+        pq.write_table(
+            pa.table({"pair": pa.array([first, [1]], pa.list_(pa.int64())), "x": [1, 2]}), tmp_path / "t.parquet"
+        )
+        assert [*source.schema().columns] == ["x"]
+
+
 def fill_up(monkeypatch: pytest.MonkeyPatch, spare: int) -> None:
     """Leaves so many bytes, in memory and on the disk alike."""
     monkeypatch.setenv("DLC_DATA_MEMORY", str(spare))
