@@ -8,7 +8,8 @@ from torch import nn
 from dlc.compiler.calls import callees_first, every_node
 from dlc.compiler.elaborate.reach import assigned
 from dlc.compiler.graph import Gradient, Graph
-from dlc.compiler.passes import LOOPS
+from dlc.compiler.passes import LOOPS, Pass
+from dlc.compiler.passes.gather import gather
 from dlc.compiler.program import Minimize, TrainSpec
 from dlc.compiler.settings import Settings
 from dlc.grammar.diagnostics import Refusal
@@ -30,12 +31,12 @@ def make_task(spec: TrainSpec, data: Dataset, device: torch.device, team: Team =
     from dlc.compiler.torch.emit import emit_training
 
     _check_precision(spec.settings, device)
-    passes = () if spec.settings.plan == "plain" else LOOPS
+    graphs = [step.graph for step in (spec.step, spec.evaluate) if step is not None]
+    differentiates = any(takes_gradients(graph) for graph in graphs)
+    passes = _passes(spec.settings, differentiates=differentiates)
     module = load_module(spec.name, emit_training(spec, passes, shared=team.size > 1))
     seed_torch(spec.settings.seed)
     instances: dict[str, nn.Module] = {name: made.to(device) for name, made in module.build().items()}
-    graphs = [step.graph for step in (spec.step, spec.evaluate) if step is not None]
-    differentiates = any(takes_gradients(graph) for graph in graphs)
     minimized = [effect for _, effect in spec.step.effects if isinstance(effect, Minimize)]
     own = [effect.using for effect in minimized if effect.using is not None]
     evaluate = spec.evaluate and with_constants(module.evaluate, spec.evaluate, spec.data, data)
@@ -58,6 +59,14 @@ def make_task(spec: TrainSpec, data: Dataset, device: torch.device, team: Team =
     from dlc.runtime.train.several.taking import shared_task
 
     return shared_task(task, module, sharing_of(spec), team)
+
+
+def _passes(settings: Settings, *, differentiates: bool) -> tuple[Pass, ...]:
+    """What blocks go through before they are written. Recurrences as one operation have no gradients of gradients, and
+    keep their states in one precision."""
+    if settings.plan == "plain":
+        return ()
+    return LOOPS if differentiates or settings.precision != "fp32" else (gather, *LOOPS)
 
 
 def takes_gradients(graph: Graph) -> bool:
