@@ -10,6 +10,7 @@ from html import escape
 WIDTH, HEIGHT = 440, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 92, 34, 30
 _LINE = 13  # between two names
+_LETTER = 6.2  # how wide one of a name is
 _DOTS = 40  # points up to which each gets a dot with its value
 
 Points = Sequence[tuple[float, float]]
@@ -48,8 +49,10 @@ def curves(
     x = (_doubling_axis if log else _whole_axis)([point[0] for point in points])
     y = _value_axis([point[1] for point in points])
 
+    end = WIDTH - max(_RIGHT, 14 + _LETTER * max(len(_name(name, _last(line))) for name, line in series.items()))
+
     def across(value: float) -> float:
-        return _LEFT + x.share(value) * (WIDTH - _LEFT - _RIGHT)
+        return _LEFT + x.share(value) * (end - _LEFT)
 
     def up(value: float) -> float:
         return HEIGHT - _BOTTOM - y.share(value) * (HEIGHT - _TOP - _BOTTOM)
@@ -57,7 +60,7 @@ def curves(
     by = f'<tspan class="tick"> by {escape(over)}{", log scale" if y.log else ""}</tspan>'
     parts = [f'<text class="title" x="{_LEFT}" y="16">{escape(title)}{by}</text>']
     for tick in y.ticks:
-        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{up(tick):.1f}" y2="{up(tick):.1f}"/>')
+        parts.append(f'<line class="grid" x1="{_LEFT}" x2="{end:.1f}" y1="{up(tick):.1f}" y2="{up(tick):.1f}"/>')
         parts.append(f'<text class="tick" x="{_LEFT - 6}" y="{up(tick) + 3.5:.1f}" text-anchor="end">{tick:.4g}</text>')
     for tick in x.ticks:
         place = f'x="{across(tick):.1f}" y="{HEIGHT - _BOTTOM + 15}"'
@@ -66,7 +69,7 @@ def curves(
         parts.append(f'<line class="marked" x1="{across(marked):.1f}" x2="{across(marked):.1f}" y1="{_TOP}" ')
         parts.append(f'y2="{HEIGHT - _BOTTOM}"><title>{escape(over)} {marked:g}, whose weights are kept</title></line>')
     parts += [_line(number, name, line, across, up) for number, (name, line) in enumerate(series.items())]
-    parts += _names(series, up)
+    parts += _names(series, end, up)
     label = escape(f"{title} over {over}", quote=True)
     return f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
 
@@ -85,15 +88,16 @@ def _line(number: int, name: str, line: Points, across: Callable[[float], float]
             told = f"{escape(name)} {x:g}: {y:.6g}"
             dots.append(f'<circle cx="{across(x):.1f}" cy="{up(y):.1f}" r="2.2"><title>{told}</title></circle>')
     lines = "".join(f'<polyline points="{" ".join(piece)}"/>' for piece in pieces if len(piece) > 1)
-    return f'<g class="series s{number % 6}">{lines}{"".join(dots)}</g>'
+    dashed = ' stroke-dasharray="5 3"' if number >= 6 else ""  # the colours come again
+    return f'<g class="series s{number % 6}"{dashed}>{lines}{"".join(dots)}</g>'
 
 
-def _names(series: Mapping[str, Points], up: Callable[[float], float]) -> list[str]:
+def _names(series: Mapping[str, Points], end: float, up: Callable[[float], float]) -> list[str]:
     """Each series' name and last value, where its line ends, kept apart where lines end together."""
     ends = sorted(
         (up(last), number, name, last)
         for number, (name, line) in enumerate(series.items())
-        if (last := next((y for _, y in reversed(line) if math.isfinite(y)), None)) is not None
+        if (last := _last(line)) is not None
     )
     parts: list[str] = []
     heights: list[float] = []
@@ -101,9 +105,17 @@ def _names(series: Mapping[str, Points], up: Callable[[float], float]) -> list[s
         heights.append(max(height, heights[-1] + _LINE) if heights else height)
     beyond = max(0.0, heights[-1] - (HEIGHT - _BOTTOM)) if heights else 0.0
     for height, (_, number, name, last) in zip(heights, ends, strict=True):
-        place = f'x="{WIDTH - _RIGHT + 8}" y="{height - beyond + 3.5:.1f}"'
-        parts.append(f'<text class="s{number % 6}" {place}>{escape(name)} {last:.4g}</text>')
+        place = f'x="{end + 8:.1f}" y="{height - beyond + 3.5:.1f}"'
+        parts.append(f'<text class="s{number % 6}" {place}>{escape(_name(name, last))}</text>')
     return parts
+
+
+def _name(name: str, last: float | None) -> str:
+    return name if last is None else f"{name} {last:.4g}"
+
+
+def _last(line: Points) -> float | None:
+    return next((y for _, y in reversed(line) if math.isfinite(y)), None)
 
 
 def _whole_axis(values: Sequence[float]) -> Axis:

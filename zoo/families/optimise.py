@@ -30,7 +30,7 @@ def optimisers(shop: Workshop) -> str:
         lines = shop.train("Descend", **{"settings.optimizer": rule}).history()
         heights[name] = [(line["step"], line["train"]["loss"]) for line in lines]
     heights["newton"] = [(line["step"], line["train"]["f"]) for line in shop.train("Newton").history()]
-    shop.draw("f on the ravine", {name: _thinned(points) for name, points in heights.items()}, over="step")
+    shop.draw("f on the ravine", {name: _thinned(points) for name, points in heights.items()}, over="step", log=True)
     steps = {name: next((x for x, f in points if f < 1e-3), float("inf")) for name, points in heights.items()}
     told = ", ".join(f"{name} {count:g}" for name, count in steps.items())
     fewest = sorted(steps, key=lambda name: steps[name])[:2]
@@ -40,7 +40,8 @@ def optimisers(shop: Workshop) -> str:
 def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     """Until f is low, and of what is left at most some hundred."""
     low = next((place for place, (_, f) in enumerate(points) if f < 1e-5), len(points))
-    return points[: low + 1 : max(1, low // 150)]
+    every = max(1, low // 150)
+    return [point for place, point in enumerate(points[: low + 1]) if place < 50 or place % every == 0]
 
 
 _SCHEDULES = {
