@@ -10,7 +10,7 @@ from html import escape
 WIDTH, HEIGHT = 440, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 92, 34, 30
 _LINE = 13  # between two names
-_LETTER = 6.2  # how wide one of a name is
+_LETTER = 6.6  # how wide one of a name is
 _DOTS = 40  # points up to which each gets a dot with its value
 
 Points = Sequence[tuple[float, float]]
