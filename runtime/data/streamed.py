@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dlc.runtime.data.examples import Rows
 
 _TOUCHED = 2**16  # bytes that the system maps around what is looked at
-_MAPPED = 64 * 2**20  # bytes that are mapped before they are given back
+_MAPPED = 256 * 2**20  # bytes that are mapped before they are given back
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,11 @@ class Stored:
             found = bits.take(rows, axis=0) if bits.flags.c_contiguous else bits[rows]
         taken = torch.from_numpy(found)
         return (taken.view(torch.bfloat16) if kept.dtype is torch.bfloat16 else taken).to(self.dtype)
+
+    def touched(self, count: int) -> int:
+        """How many bytes the system may map for so many examples."""
+        each = self.values[0].nbytes
+        return min(len(self.values) * each, count * max(_TOUCHED, each))
 
     @property
     def size(self) -> int:
@@ -87,7 +92,7 @@ class Streamed(Examples):
     def fetch(self, rows: Rows) -> Batch:
         chosen = _within(self._chosen, rows)
         found = {name: stored.fetch(chosen).to(self._device) for name, stored in self._stored.items()}
-        self._touched += sum(_length(chosen) * max(_TOUCHED, stored.size) for stored in self._stored.values())
+        self._touched += sum(stored.touched(_length(chosen)) for stored in self._stored.values())
         if self._touched > _MAPPED:
             self._touched = 0
             self._room.release()
