@@ -38,11 +38,13 @@ class Schema:
     """What a source offers: the type of each column for ONE example, and, where it is known, how many there are.
 
     vocabulary: of a text, how many tokens there can be, whose shares in the training part `frequencies` gives.
+    texts: what holds words and so is no column, each with the argument that would make it one.
     """
 
     columns: Mapping[str, Tensor]
     count: int | None = None
     vocabulary: int | None = None
+    texts: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True)

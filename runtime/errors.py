@@ -55,12 +55,13 @@ class RaggedRow(Diagnostic):
 
 
 class NotANumber(Diagnostic):
-    """A cell that a field reads holds something else than a number: text, nothing at all, or a number that is not
-    finite. A column whose cells are all whole numbers is read as int, every other as float. What one row of a .jsonl
-    file holds, numbers or lists of as many numbers, every other row holds too."""
+    """A cell that a field reads holds something else than is due: where all others hold numbers, text or nothing at
+    all, or a number that is not finite; where its column has `categories`, a word that is none of them. A column whose
+    cells are all whole numbers is read as int, every other as float. What one row of a .jsonl file holds, numbers or
+    lists of as many numbers, every other row holds too."""
 
     code = "DL6007"
-    example = 'data Flowers:\n    source = csv("flowers.csv")  # where species is text\n    kind: float[] = species\n'
+    example = 'data Flowers:\n    source = csv("flowers.csv")  # where a width is n/a\n    width: float[]\n'
 
 
 class BadArray(Diagnostic):

@@ -120,9 +120,11 @@ def _plain(value: Any, span: Span) -> object:
         return static.whole(value, span)
     if value is None or isinstance(value, str | float | bool):
         return value
+    if isinstance(value, Record):
+        return {name: _plain(item, value.spans[name]) for name, item in value.fields.items()}
     if is_sequence(value):
         return [_plain(item, span) for item in value]
-    raise Refusal(BadData(f"a source takes strings, numbers and lists, and this is {describe(value)}", span))
+    raise Refusal(BadData(f"a source takes strings, numbers, lists and records, and this is {describe(value)}", span))
 
 
 def _split(frame: Frame, tree: ast.Expr) -> dict[str, float]:
@@ -180,7 +182,7 @@ def _field(outer: Frame, item: ast.DataField, schema: Schema, source: SourceCall
     try:
         value = evaluation.tensor(frame, tree)
     except Refusal as refusal:
-        raise Refusal(*(_with_names(diagnostic, graph.inputs) for diagnostic in refusal.diagnostics)) from None
+        raise Refusal(*(_with_names(diagnostic, graph.inputs, schema) for diagnostic in refusal.diagnostics)) from None
     graph.outputs = (_fitted(frame, value, due, item, tree.span),)
     graph.output_names = (item.name.id,)
     statistics = tuple(Statistic(name, _giving(graph, fitted)) for name, fitted in frame.fits)
@@ -218,9 +220,15 @@ def _without_ones(type: Tensor) -> list[Dim]:
     return [size for size in type.shape if size != 1]
 
 
-def _with_names(diagnostic: Diagnostic, known: Iterable[str]) -> Diagnostic:
+def _with_names(diagnostic: Diagnostic, known: Iterable[str], schema: Schema) -> Diagnostic:
     """A report of an unknown name, with the columns and fields that there are."""
-    if not isinstance(diagnostic, UnknownName) or diagnostic.help or not (names := ", ".join(known)):
+    if not isinstance(diagnostic, UnknownName):
+        return diagnostic
+    name = diagnostic.span.text
+    if name in schema.texts:
+        help = f"say what its words stand for: {schema.texts[name]} in the call of the source"
+        return BadData(f"`{name}` holds words, and a column is of numbers", diagnostic.span, help=help)
+    if diagnostic.help or not (names := ", ".join([*known, *schema.texts])):
         return diagnostic
     return replace(diagnostic, help=f"the columns and fields here are {names}")
 

@@ -1,11 +1,11 @@
-"""`csv(path, delimiter=",")`: a table of numbers as text, whose first line names the columns."""
+"""`csv(path, delimiter=",")`: a table of numbers and categories as text, whose first line names the columns."""
 
 from __future__ import annotations
 
 import csv
 import math
 from array import array
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -14,6 +14,8 @@ from typing import Any
 from dlc.compiler.program import Schema
 from dlc.compiler.types import DType, Tensor
 from dlc.grammar.diagnostics import Refusal
+from dlc.grammar.suggest import nearest
+from dlc.runtime.data.categories import class_type, classes, some
 from dlc.runtime.data.room import Column, Room
 from dlc.runtime.data.source import FileSource, Table, identifier
 from dlc.runtime.errors import BadHeader, NotANumber, RaggedRow, SourceArguments, UnreadableData
@@ -21,6 +23,7 @@ from dlc.runtime.errors import BadHeader, NotANumber, RaggedRow, SourceArguments
 # So many rows decide whether a column is of whole numbers; the rest is held to it when the data is loaded.
 _SURVEYED = 10_000
 _SHOWN = 30
+_WORDS = 20  # of a column without categories
 _ROWS = 2**16  # that are read before they are put away
 
 
@@ -35,40 +38,65 @@ class _Row:
 
 @dataclass(frozen=True)
 class Csv(FileSource):
-    """The columns of a file: int where all cells are whole numbers, else float."""
+    """The columns of a file: int where all cells are whole numbers, else float.
+
+    Where cells are words, `categories` numbers them, as they stand in its list; without it, what holds no number is no
+    column.
+    """
 
     delimiter: str = ","
+    categories: dict[str, Any] | None = None
 
     def schema(self) -> Schema:
+        return self._survey()[0]
+
+    def _survey(self) -> tuple[Schema, dict[str, dict[str, int]]]:
+        """The columns, and the numbers of the words of those that have categories."""
         with self._rows() as (names, rows):
-            whole = [True] * len(names)
+            given = classes(self.categories, names, self.span)
+            whole, numbers = [True] * len(names), [False] * len(names)
+            words: list[dict[str, None]] = [{} for _ in names]
             for row in islice(rows, _SURVEYED):
                 for column, cell in enumerate(row.cells):
-                    # What is no number at all is told where it stands, when the column is loaded.
-                    whole[column] = whole[column] and (_whole(cell) is not None or _number(cell) is None)
-        types = (DType.INT if is_whole else DType.FLOAT for is_whole in whole)
-        return Schema({name: Tensor.of(dtype=dtype) for name, dtype in zip(names, types, strict=True)})
+                    if _number(cell) is not None:
+                        numbers[column] = True
+                        whole[column] = whole[column] and _whole(cell) is not None
+                    elif not numbers[column] and len(words[column]) < _WORDS and cell.strip():
+                        words[column][cell.strip()] = None
+        columns: dict[str, Tensor] = {}
+        texts: dict[str, str] = {}
+        for column, name in enumerate(names):
+            if name in given:
+                columns[name] = class_type(given[name])
+            elif words[column] and not numbers[column]:
+                texts[name] = f"categories=({name}=[{some(sorted(words[column]))}])"
+            else:  # a cell among numbers that is none is told where it stands, when the column is loaded
+                columns[name] = Tensor.of(dtype=DType.INT if whole[column] else DType.FLOAT)
+        return Schema(columns, texts=texts), given
 
     def load(self, columns: Collection[str], room: Room | None = None) -> Table:
-        schema = self.schema()
+        schema, given = self._survey()
         room = room or self.room()
         types = {name: "q" if schema.columns[name].dtype is DType.INT else "d" for name in columns}
         values: dict[str, array[Any]] = {name: array(type) for name, type in types.items()}
         made = {name: room.column(type) for name, type in types.items()}
         lines, ends = array("q"), room.column("q")
         with self._rows() as (names, rows):
-            readers = [(values[name].append, names.index(name), schema.columns[name].dtype) for name in values]
+            readers = [
+                (values[name].append, names.index(name), _reader(schema.columns[name].dtype, given.get(name)))
+                for name in values
+            ]
             for row in rows:
                 lines.append(row.line)
                 if len(lines) == _ROWS:
                     _move(lines, ends)
                     for name, numbers in values.items():
                         _move(numbers, made[name])
-                for append, column, dtype in readers:
-                    cell = row.cells[column]
-                    number = _whole(cell) if dtype is DType.INT else _number(cell)
+                for append, column, read in readers:
+                    number = read(row.cells[column])
                     if number is None:
-                        raise self._refused(row, names[column], cell, dtype)
+                        name = names[column]
+                        raise self._refused(row, name, row.cells[column], schema.columns[name].dtype, given.get(name))
                     append(number)
         _move(lines, ends)
         for name, numbers in values.items():
@@ -140,14 +168,23 @@ class Csv(FileSource):
             names.append(name)
         return names
 
-    def _refused(self, row: _Row, column: str, cell: str, dtype: DType) -> Refusal:
+    def _refused(self, row: _Row, column: str, cell: str, dtype: DType, words: Mapping[str, int] | None) -> Refusal:
         found = f"holds `{_shortened(cell.strip())}`" if cell.strip() else "is empty"
         due, help = "a number", None
-        if dtype is DType.INT and _number(cell) is not None:
+        if words is not None:
+            due, near = f"one of {some(words)}", nearest(cell.strip(), words)
+            help = f"did you mean `{near}`?" if near else None
+        elif dtype is DType.INT and _number(cell) is not None:
             due = "a whole number"
             help = f"the first {_SURVEYED:,} rows hold whole numbers; write the first as 1.0 for a column of floats"
         message = f"row {row.number} (line {row.line}), column `{column}` of {self.path} {found}, and {due} is due"
         return Refusal(NotANumber(message, self.span, help=help))
+
+
+def _reader(dtype: DType, words: Mapping[str, int] | None) -> Callable[[str], float | None]:
+    if words is not None:
+        return lambda cell: words.get(cell.strip())
+    return _whole if dtype is DType.INT else _number
 
 
 def _move(numbers: array[Any], column: Column) -> None:

@@ -32,7 +32,7 @@ _SOURCES = {
 _TOKENIZERS: dict[str, type[Tokenizer]] = {"bytes": Bytes, "chars": Chars, "words": Words, "file": TokenizerFile}
 
 # What a parameter takes, by its annotation.
-_WORDS = {"str": "a string", "int": "a whole number", "Tokenizer": "a tokenizer"}
+_WORDS = {"str": "a string", "int": "a whole number", "Tokenizer": "a tokenizer", "dict": "a record of lists"}
 
 
 def open_source(call: SourceCall, folder: Path) -> DataSource:
@@ -81,7 +81,7 @@ def _arguments(call: SourceCall, kind: type[Any], own: set[str], folder: Path) -
             raise _refused(call, f"is given `{name}` twice")
         given[name] = value
     for name, parameter in parameters.items():
-        due = str(parameter.type).removesuffix(" | None")
+        due = str(parameter.type).removesuffix(" | None").partition("[")[0]
         if name in given:
             given[name] = _converted(call, name, given[name], due, folder)
         elif parameter.default is MISSING:
@@ -117,6 +117,8 @@ def _shown(value: object) -> str:
             return f'the string "{value}"'
         case list():
             return "a list"
+        case dict():
+            return "a record"
         case SourceCall():
             return f"a call of `{value.kind}`"
         case _:

@@ -49,12 +49,34 @@ def test_another_delimiter_and_a_byte_order_mark(tmp_path: Path) -> None:
     assert table.columns["b"].tolist() == [2]
 
 
-def test_a_column_of_text_is_refused_where_it_is_read(tmp_path: Path) -> None:
-    table = source(tmp_path, "width,species\n1.5,setosa\n")
-    assert table.load(["width"]).columns["width"].tolist() == [1.5]
-    diagnostic = refused(table, "species")
+def test_a_column_of_words_is_none_without_categories(tmp_path: Path) -> None:
+    table = source(tmp_path, "width,species\n1.5,virginica\n2,setosa\n")
+    assert table.load(["width"]).columns["width"].tolist() == [1.5, 2]
+    assert list(table.schema().columns) == ["width"]
+    assert table.schema().texts == {"species": 'categories=(species=["setosa", "virginica"])'}
+
+
+def test_categories_number_words_as_they_are_listed(tmp_path: Path) -> None:
+    species = {"species": ["virginica", "setosa", "versicolor"]}
+    table = source(tmp_path, "width,species\n1.5, setosa\n2,virginica\n3,setosa\n", categories=species)
+    assert str(table.schema().columns["species"]) == "int[] < 3"
+    assert table.load(["species"]).columns["species"].tolist() == [1, 0, 1]
+
+
+def test_a_word_that_is_no_category(tmp_path: Path) -> None:
+    given = {"species": ["setosa", "virginica"]}
+    diagnostic = refused(source(tmp_path, "species\nsetosa\nvirginca\n", categories=given))
     assert diagnostic.code == "DL6007"
-    assert diagnostic.message == "row 1 (line 2), column `species` of t.csv holds `setosa`, and a number is due"
+    assert diagnostic.message == (
+        'row 2 (line 3), column `species` of t.csv holds `virginca`, and one of "setosa", "virginica" is due'
+    )
+    assert diagnostic.help == "did you mean `virginica`?"
+    assert "is empty" in refused(source(tmp_path, "a,species\n1,\n", categories=given), "species").message
+
+
+def test_a_word_among_numbers_is_told_where_it_stands(tmp_path: Path) -> None:
+    diagnostic = refused(source(tmp_path, "width\nn/a\n1\n"))
+    assert diagnostic.message == "row 1 (line 2), column `width` of t.csv holds `n/a`, and a number is due"
 
 
 @pytest.mark.parametrize("cell", ["nan", "inf", "-Infinity", "1_000", "0x10", "1,5"])
@@ -124,13 +146,20 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
     [
         ((), {}, "`csv` needs `path`, a string"),
         ((3,), {}, "`csv` takes a string as `path`, and this is the number 3"),
-        (("a", "b", "c"), {}, "`csv` takes 2 arguments, and 3 are given"),
+        (("a", "b", {}, "d"), {}, "`csv` takes 3 arguments, and 4 are given"),
+        (("a", ",", []), {}, "`csv` takes a record of lists as `categories`, and this is a list"),
+        (("t.csv",), {"categories": {"b": ["x"]}}, "there is no column `b` that could have categories"),
+        (("t.csv",), {"categories": {"a": []}}, "the categories of `a` are a list of strings"),
+        (("t.csv",), {"categories": {"a": "x"}}, "the categories of `a` are a list of strings"),
+        (("t.csv",), {"categories": {"a": ["x", 1]}}, "the categories of `a` are a list of strings"),
+        (("t.csv",), {"categories": {"a": ["x", "y", "x"]}}, 'the categories of `a` name "x" twice'),
         (("a",), {"path": "b"}, "`csv` is given `path` twice"),
         (("a",), {"delimeter": ";"}, "`csv` has no parameter `delimeter`"),
         (("t.csv",), {"delimiter": ";;"}, "`csv` takes a single character as `delimiter`"),
     ],
 )
 def test_arguments(tmp_path: Path, arguments: tuple[object, ...], named: dict[str, object], message: str) -> None:
+    (tmp_path / "t.csv").write_text("a\n1\n")
     with pytest.raises(Refusal) as caught:
         open_source(SourceCall("csv", arguments, named, CALL), tmp_path).schema()
     (diagnostic,) = caught.value.diagnostics
