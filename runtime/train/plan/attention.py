@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dlc.runtime.train.plan.text import called
 from dlc.runtime.train.task import Task
 
 _NAME = "scaled_dot_product_attention"
@@ -97,11 +98,4 @@ def replaced(task: Task, attention: Attention) -> Generator[None, None, None]:
 
 def attends(task: Task) -> bool:
     """Whether the emitted text has attention in it."""
-    return any(_NAME in function.__code__.co_names for space in task.namespaces() for function in _functions(space))
-
-
-def _functions(space: dict[str, Any]) -> list[Any]:
-    made = [value for value in space.values() if getattr(value, "__module__", None) == space["__name__"]]
-    functions = [getattr(value, "forward", value) for value in made]
-    unwrapped = [getattr(function, "__wrapped__", function) for function in functions]
-    return [function for function in unwrapped if hasattr(function, "__code__")]
+    return _NAME in called(task)

@@ -10,6 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from dlc.runtime.train.plan.text import called
+from dlc.runtime.train.task import Task
+
+_TURNS = {"unbind", "gru_states"}
+
 SECONDS = 20.0  # what compiling a network of medium size took, forward and backward
 
 
@@ -18,6 +23,11 @@ def available(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (7, 0)
     return device.type == "cpu" and (shutil.which("g++") or shutil.which("clang++")) is not None
+
+
+def unrolls(task: Task) -> bool:
+    """Whether the emitted text has loops over turns, each of which would be compiled by itself: 64 took a minute."""
+    return not _TURNS.isdisjoint(called(task))
 
 
 @contextmanager

@@ -62,7 +62,7 @@ def _attends(task: Task, settings: Settings, device: torch.device) -> bool:
 
 def _compiles(task: Task, settings: Settings, device: torch.device) -> bool:
     again = any(recomputes(module) for module in task.instances.values())
-    return inductor.available(device) and not task.differentiates and not again
+    return inductor.available(device) and not (task.differentiates or again or inductor.unrolls(task))
 
 
 @contextmanager

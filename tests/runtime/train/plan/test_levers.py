@@ -237,3 +237,13 @@ def test_compiled_modules_are_plain_afterwards(monkeypatch: pytest.MonkeyPatch) 
     assert called == [{"dynamic": False}]
     assert net._compiled_call_impl is None
     assert levers.BY_NAME[levers.INDUCTOR].prepares >= 10
+
+
+@pytest.mark.parametrize(
+    ("line", "unrolls"), [("h = x.unbind(1)", True), ("h = gru_states(x)", True), ("h = x", False)]
+)
+def test_loops_over_turns_are_not_compiled(line: str, unrolls: bool) -> None:
+    text = TEXT.replace("        h = self.conv_2(", f"        {line}\n        h = self.conv_2(")
+    module = load_module("Turns", text)
+    task = Task(module.build(), module.step, {"train": {"x": torch.randn(2, 3, 4, 4)}})
+    assert inductor.unrolls(task) == unrolls
