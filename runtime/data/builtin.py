@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -66,6 +66,10 @@ class Builtin(DataSource):
             return window_table(text, self.title, self.tokenizer, self.window, self.stride, own, self.span)
         table = _karate_club()
         return Table({name: table[name] for name in columns}, 1, lambda _: "the only example")
+
+    def pieces(self) -> Iterable[str]:
+        """The text, where it is one. Raises Refusal."""
+        return [self._python_docs()]
 
     def _check(self) -> None:
         if self.name not in _NAMES:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from dlc.compiler.program import Schema
@@ -64,6 +64,10 @@ class Text(FileSource):
         own = room or self.room()
         own.require(self.require_file().stat().st_size, self.path)
         return window_table(_Pieces(self), self.path, self.tokenizer, self.window, self.stride, own, self.span)
+
+    def pieces(self) -> Iterable[str]:
+        """The text, which can be gone through again. Raises Refusal."""
+        return _Pieces(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,6 +123,10 @@ class Words(Tokenizer):
         """The words of the text that are known, the most frequent first, each with its number."""
         return self._numbers([text])
 
+    def names(self, text: Iterable[str]) -> list[str]:
+        """What each token stands for in the text of these pieces; 0, which is every other word, for nothing."""
+        return ["", *self._numbers(text)]
+
     def _numbers(self, text: Iterable[str]) -> dict[str, int]:
         counts: Counter[str] = Counter()
         for words in _words(text):

@@ -32,7 +32,7 @@ th { color: var(--soft); font-weight: 500; } td.number, th.number { text-align: 
 pre { margin: 0; font: 13px/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; overflow-x: auto; }
 details summary { cursor: pointer; color: var(--soft); font-size: 13px; margin-top: 10px; }
 img { max-width: 100%; height: auto; border-radius: 6px; border: 1px solid var(--line); image-rendering: pixelated; }
-svg { width: 100%; height: auto; display: block; }
+svg { width: 100%; height: auto; display: block; } svg.chart { max-width: 560px; }
 svg text { fill: var(--text); font-size: 11px; } svg .title { font-size: 13px; font-weight: 600; }
 svg .tick, svg .small { fill: var(--soft); font-size: 10.5px; font-variant-numeric: tabular-nums; }
 svg .grid { stroke: var(--line); } svg .marked { stroke: var(--soft); stroke-dasharray: 3 3; }

@@ -17,6 +17,7 @@ from dlc.runtime.report.attention import looks
 from dlc.runtime.report.charts import curves
 from dlc.runtime.report.confusion import confusion, matrix
 from dlc.runtime.report.drawing import drawing
+from dlc.runtime.report.neighbours import neighbours
 from dlc.runtime.report.page import code, folded, page, paragraph, section, table
 from dlc.runtime.report.pixels import picture
 from dlc.runtime.report.samples import filters, samples
@@ -43,6 +44,7 @@ def write_report(run: Run, spec: TrainSpec, result: Result, parts: Parts, device
         section("Curves", _charts(run, result)),
         section(f"Confusion, {part}", _confusion(run, spec, parts[part], device)),
         section(f"Attention, first example of {part}", _attention(run, spec, parts[part], device)),
+        section("Words and those nearest to them", *_neighbours(run, spec)),
         section("Procedures", *samples(run, spec, parts[part], device)),
         *_networks(run, spec),
         section("Metrics", _metrics(run)),
@@ -142,6 +144,14 @@ def _attention(run: Run, spec: TrainSpec, fields: Mapping[str, Array], device: s
         for look in found
     ]
     return f'{told}<div class="grid">{"".join(pictures)}</div>'
+
+
+def _neighbours(run: Run, spec: TrainSpec) -> Iterator[str]:
+    try:
+        for path, rows in neighbours(run, spec):
+            yield f"<h3>{escape(path)}</h3>{table(['word', 'nearest'], rows)}"
+    except Refusal as refusal:
+        yield from (paragraph(f"failed: {diagnostic.message}") for diagnostic in refusal.diagnostics)
 
 
 def _networks(run: Run, spec: TrainSpec) -> Iterator[str]:
