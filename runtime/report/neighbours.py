@@ -24,8 +24,8 @@ _LARGEST = 2**26  # bytes of a text that are gone through again for its words
 
 
 def neighbours(run: Run, spec: TrainSpec) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """For the first tables of word vectors, float[words, d] with d below words, some words from frequent to rare, each with those whose
-    vectors point most nearly where its own does: the path of the table, and the rows. Raises Refusal."""
+    """For the first tables of word vectors, float[words, d] with d below words, the path and the rows of a table: some
+    words from frequent to rare, each with those whose vectors point most nearly where its own does. Raises Refusal."""
     names = _names(run, spec)
     if not names:
         return
