@@ -80,7 +80,7 @@ def main() -> None:
         print(f"epoch {epoch + 1}: loss {loss.item():.4f}")
     save_file(averaged.state_dict(), "ddpm.safetensors")
     # The exporter unrolls the loop: one copy of the network for each of the steps.
-    torch.onnx.export(Sample(averaged.eval(), 16), (), "ddpm_sample.onnx", dynamo=True)
+    torch.onnx.export(Sample(averaged, 16).eval(), (), "ddpm_sample.onnx", dynamo=True)
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ def main() -> None:
     weights = {f"G.{name}": weight for name, weight in generator.state_dict().items()}
     weights |= {f"D.{name}": weight for name, weight in discriminator.state_dict().items()}
     save_file(weights, "gan.safetensors")
-    torch.onnx.export(Sample(generator.eval(), 16), (), "gan_sample.onnx", dynamo=True)
+    torch.onnx.export(Sample(generator, 16).eval(), (), "gan_sample.onnx", dynamo=True)
 
 
 if __name__ == "__main__":
