@@ -34,18 +34,17 @@ CURVE, BATCHES = 12, 8
 CLOSE = {"fp32": 2e-3, "bf16": 3e-2}  # how far losses may be from those of the plain loop
 OTHERS = {"Lightning": (lightning,), "Keras, torch": (in_keras, "torch"), "Keras, JAX": (in_keras, "jax")}
 TUNED = {
-    "mlp": [("fused", "allocator", "medium"), ("fused", "allocator", "medium", "compile")],
+    "mlp": [("fused", "allocator"), ("fused", "allocator", "medium")],
     "convnet": [
         ("fused", "allocator", "channels-last"),
         ("fused", "allocator", "channels-last", "medium"),
-        ("fused", "allocator", "channels-last", "compile"),
     ],
     "lstm": [("fused", "allocator"), ("fused", "allocator", "medium")],
     "gpt": [
         ("fused", "allocator"),
         ("fused", "allocator", "written"),
         ("fused", "allocator", "medium", "written"),
-        ("fused", "allocator", "medium", "written", "compile"),
+        ("fused", "allocator", "written", "compile"),
     ],
 }
 HEAD = (

@@ -66,7 +66,7 @@ def reached(spec: Path, folder: Path, plan: str, seed: int, metric: str, **given
 @pytest.fixture
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Levers are tried however short the training is."""
-    monkeypatch.setattr(choosing, "SHARE", 1.0)
+    monkeypatch.setattr(choosing, "SHARE", 100.0)
     monkeypatch.setattr(choosing, "_LEAST_STEPS", 0)
     monkeypatch.setattr(choosing, "_LEAST_SECONDS", 0.0)
     monkeypatch.setattr(choosing, "_MOST_SECONDS", 5.0)  # too little for a compiler
