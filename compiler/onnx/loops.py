@@ -15,7 +15,7 @@ from dlc.compiler.onnx import model as onnx
 from dlc.compiler.onnx.elements import numpy_type
 from dlc.compiler.onnx.sizes import Sizes
 from dlc.compiler.onnx.writer import Writer
-from dlc.compiler.ops.steps import GruStep
+from dlc.compiler.ops.steps import Step
 from dlc.compiler.types import DType, Tensor
 
 
@@ -89,23 +89,33 @@ class _Loop:
 
     def _fused(self, step: Node, walked: onnx.Value) -> Callable[[Writer], tuple[onnx.Value, ...]]:
         """Adds a standard recurrence by its operator, which has an axis of directions, here one."""
-        assert isinstance(step.action, GruStep)
-        _, _, *weights = step.values
+        op = step.action
+        assert isinstance(op, Step)
+        _, *operands = step.values
+        before, weights = operands[: op.states], operands[op.states :]
+        carried = list(self._loop.body.inputs.values())[1:]
         first, second = (self._writer.constant([axis], DType.INT) for axis in (0, 1))
-        lifted = [
-            self._writer.add("Unsqueeze", (value, first), {})[0]
-            for value in (*(self._lowering.values[weight] for weight in weights), self._first[0])
-        ]
-        attributes = {
-            "hidden_size": int(step.outputs[0].type.shape[1]),
-            "linear_before_reset": int(step.action.reset_after),
-        }
-        collected = len(self._loop.body.outputs) - 1
+
+        def lift(value: onnx.Value) -> onnx.Value:
+            return self._writer.add("Unsqueeze", (value, first), {})[0]
+
+        starts = [lift(self._first[carried.index(state)]) for state in before]
+        matrices = [lift(self._lowering.values[weight]) for weight in weights]
+        attributes = {"hidden_size": int(step.outputs[0].type.shape[1]), **op.attributes()}
+        given = (walked, *matrices[:3], None, *starts, *matrices[3:])
 
         def add(writer: Writer) -> tuple[onnx.Value, ...]:
-            states, last = writer.add("GRU", (walked, *lifted[:-1], None, lifted[-1]), attributes, results=2)
-            (last,) = writer.add("Squeeze", (last, first), {})
-            return (last, *(writer.add("Squeeze", (states, second), {})[0] for _ in range(collected)))
+            states, *last = writer.add(op.kind, given, attributes, results=1 + op.states)
+            ends = {
+                output: writer.add("Squeeze", (value, first), {})[0]
+                for output, value in zip(step.outputs, last, strict=True)
+            }
+            outputs = self._loop.body.outputs
+            collected = outputs[len(carried) :]
+            return (
+                *(ends[output] for output in outputs[: len(carried)]),
+                *(writer.add("Squeeze", (states, second), {})[0] for _ in collected),
+            )
 
         return add
 
@@ -175,7 +185,7 @@ class _Loop:
 def _step(loop: Loop) -> Node | None:
     """The only node of a body that is one turn of a standard recurrence."""
     match loop.body.nodes:
-        case [Node(action=GruStep()) as step]:
+        case [Node(action=Step()) as step]:
             return step
         case _:
             return None

@@ -18,7 +18,7 @@ from dlc.compiler.ops.joining import Concat, Split
 from dlc.compiler.ops.linalg import Matmul
 from dlc.compiler.ops.linear import Linear
 from dlc.compiler.ops.making import Zeros
-from dlc.compiler.ops.operators import Add, Negate
+from dlc.compiler.ops.operators import Add, Multiply, Negate
 from dlc.compiler.ops.products import AddMatmul, Affine
 from dlc.compiler.types import DType, Tensor, resolve_axis
 from dlc.grammar.source import Span
@@ -58,30 +58,63 @@ class Body:
         self.loop = self.action
         body = self.loop.body
         self.inner = {output: node for node in body.nodes for output in node.outputs}
-        *slices, self.h = body.inputs.values()
-        self.walked = dict(zip(slices, self.node.values, strict=False))
+        given = list(body.inputs.values())
+        self.states = given[self.loop.sequences :]
+        self.h = self.states[0]
+        self.walked = dict(zip(given[: self.loop.sequences], self.node.values, strict=False))
         self.width = self.h.type.shape[-1]
 
     # --- the sums ---
 
-    def gate(self, value: Value) -> Gate | None:
-        """The products whose sigmoid a value is, or is a part of."""
+    def gate(self, value: Value, activation: type[Op] = Sigmoid) -> Gate | None:
+        """The products whose activation a value is, or is a part of."""
         outer = self.columns(value)
         node = self.inner.get(outer.value)
+        if node is None or not isinstance(node.action, activation):
+            return None
+        (sum_,) = node.values
+        return self._both(sum_) if outer.value is value else self.product(replace(outer, value=sum_))
+
+    def peeking(self, value: Value, cell: Value) -> tuple[Gate, Value | None] | None:
+        """A gate, and the vector by which the cell is multiplied in its sum, if there is one."""
+        plain = self.gate(value)
+        if plain is not None:
+            return plain, None
+        node = self.inner.get(value)
         if node is None or not isinstance(node.action, Sigmoid):
             return None
         (sum_,) = node.values
-        if outer.value is value:
-            inner = self.columns(sum_)
-            known = self.product(inner)
-            if known is not None:
-                return known
-            for slice_, rest in orders(self.apart(sum_, Add)):
-                state = self.of_state(self.columns(rest))
-                if slice_ in self.walked and state is not None:
-                    return replace(state, input=whole(slice_))
+        for rest, peek in orders(self.apart(sum_, Add)):
+            vector, gate = self._factor(peek, cell), self._both(rest)
+            if vector is not None and gate is not None:
+                return gate, vector
+        return None
+
+    def _both(self, sum_: Value) -> Gate | None:
+        """What is walked, or a part of it, plus a product of a state."""
+        known = self.product(self.columns(sum_))
+        if known is not None:
+            return known
+        for slice_, rest in orders(self.apart(sum_, Add)):
+            state = self.of_state(self.columns(rest))
+            if slice_ in self.walked and state is not None:
+                return replace(state, input=whole(slice_))
+        return None
+
+    def _factor(self, value: Value, cell: Value) -> Value | None:
+        """The vector of outside by which the cell is multiplied."""
+        node = self.inner.get(value)
+        if node is None or not isinstance(node.action, Multiply):
             return None
-        return self.product(replace(outer, value=sum_))
+        match node.inputs:
+            case (Value() as left, Value() as right) if right is cell or left is cell:
+                vector = left if right is cell else right
+                return vector if self._is_outside(vector) and vector.type.shape == (self.width,) else None
+            case _:
+                return None
+
+    def _is_outside(self, value: Value) -> bool:
+        return value not in self.inner and value not in self.walked and value not in self.states
 
     def product(self, part: Columns) -> Gate | None:
         """Columns of what is walked plus a product."""
@@ -89,7 +122,7 @@ class Body:
         if node is None or not isinstance(node.action, AddMatmul):
             return None
         known, state, matrix = node.values
-        if known not in self.walked or matrix in self.inner or known.type.shape != part.value.type.shape:
+        if known not in self.walked or not self._is_outside(matrix) or known.type.shape != part.value.type.shape:
             return None
         return Gate(replace(part, value=known), state, replace(part, value=matrix))
 
@@ -100,7 +133,7 @@ class Body:
             case Node(action=Linear(), inputs=(Value() as state,)) if state is self.h:
                 return Gate(part, state, part, node)
             case Node(action=Matmul(), inputs=(Value() as state, Value() as matrix)) if (
-                state is self.h and matrix not in self.inner and matrix.type.rank == 2
+                state is self.h and self._is_outside(matrix) and matrix.type.rank == 2
             ):
                 return Gate(part, state, replace(part, value=matrix))
             case _:
@@ -135,10 +168,10 @@ class Body:
             if gate.input.value.type.shape[-1] != self.width and part.value is not self.walked[gate.input.value]:
                 return None
             rows = gate.input if part.value is self.walked[gate.input.value] else part
-            layer = self.made.get(part.value)
-            if layer is None or not isinstance(layer.action, Affine | Linear) or rows.stop - rows.start != self.width:
+            layer = self._layer(part.value)
+            if layer is None or rows.stop - rows.start != self.width:
                 return None
-            x, weight, bias = self._layer(layer)
+            x, weight, bias = layer
             matrix, own = self._recurrent(gate)
             xs.add(x)
             first, last = rows.start, rows.stop
@@ -153,14 +186,28 @@ class Body:
         both = [none if bias is None else self._signed(bias, opposite) for bias, opposite in (*biases, *own_biases)]
         return [x, self._joined(inputs), self._joined(states), self._joined(both)]
 
-    def _layer(self, node: Node) -> tuple[Value, Value, Value | None]:
-        """The input, the matrix and the bias of a layer outside."""
-        if isinstance(node.action, Affine):
-            x, weight, *bias = node.values
-            return x, weight, bias[0] if bias else None
-        (x,) = node.values
-        assert isinstance(node.action, Linear)
-        return x, self._read(f"{node.module}.weight"), self._read(f"{node.module}.bias") if node.action.bias else None
+    def peepholes(self, vectors: list[Value | None]) -> list[Value]:
+        """The vectors that the cell is multiplied by, one behind the other, 0 where there is none."""
+        none = self._op(Zeros(shape=(self.width,)))
+        return [self._joined([none if vector is None else vector for vector in vectors])]
+
+    def _layer(self, value: Value) -> tuple[Value, Value, Value | None] | None:
+        """The input, the matrix and the bias of the layer outside that a value is made by."""
+        match self.made.get(value):
+            case Node(action=Affine(), inputs=(Value() as x, Value() as weight, *bias)):
+                return x, weight, _only(bias)
+            case Node(action=Linear(bias=biased), inputs=(Value() as x,), module=path):
+                return x, self._read(f"{path}.weight"), self._read(f"{path}.bias") if biased else None
+            case Node(action=Matmul(), inputs=(Value() as x, Value() as matrix)) if matrix.type.rank == 2:
+                return x, self._op(SwapLast(), matrix), None
+            case Node(action=Add(), inputs=(Value() as left, Value() as right)):
+                for sum_, bias in orders((left, right)):
+                    if bias.type.shape == sum_.type.shape[-1:] and (layer := self._layer(sum_)) is not None:
+                        x, weight, more = layer
+                        return x, weight, bias if more is None else self._op(Add(), more, bias)
+                return None
+            case _:
+                return None
 
     def _recurrent(self, gate: Gate) -> tuple[Value, Value | None]:
         """The rows of the matrix that the state is multiplied with, and of the bias behind it."""
@@ -199,20 +246,19 @@ class Body:
     def span(self) -> Span:
         return self.node.span
 
-    def step(self, x: Value, operands: list[Value], op: Op) -> Node:
-        """The loop over the input alone, whose body is one operation."""
+    def step(self, x: Value, states: list[Value], operands: list[Value], op: Op) -> Node:
+        """The loop over the input alone, whose body is one operation. states: as the operation takes them."""
         loop, body = self.loop, self.loop.body
         name, _ = next(iter(body.inputs.items()))
         slice_ = Value(x.type.reshaped(x.type.shape[1:]), self.span, name)
-        after = body.outputs[0]
-        inputs: tuple[Operand, ...] = (slice_, self.h, *operands)
+        after = [body.outputs[self.states.index(state)] for state in states]
         made = replace(
             body,
-            inputs={name: slice_, str(self.h.name): self.h},
-            nodes=[Node(op, inputs, (after,), self.inner[after].span)],
+            inputs={name: slice_, **{str(state.name): state for state in self.states}},
+            nodes=[Node(op, (slice_, *states, *operands), tuple(after), self.inner[after[0]].span)],
         )
-        first = self.node.inputs[loop.sequences]
-        return replace(self.node, action=replace(loop, body=made, sequences=1), inputs=(x, first, *operands))
+        first = self.node.inputs[loop.sequences : loop.sequences + loop.carried]
+        return replace(self.node, action=replace(loop, body=made, sequences=1), inputs=(x, *first, *operands))
 
 
 def columns_of(value: Value, made: Mapping[Value, Node]) -> Columns:
@@ -236,3 +282,11 @@ def whole(value: Value) -> Columns:
 
 def orders(pair: tuple[Value, Value] | None) -> tuple[tuple[Value, Value], ...]:
     return () if pair is None else (pair, (pair[1], pair[0]))
+
+
+def _only(values: list[Operand]) -> Value | None:
+    match values:
+        case [Value() as value]:
+            return value
+        case _:
+            return None
