@@ -14,6 +14,8 @@ from dlc.compiler.elaborate.values import is_sequence
 from dlc.compiler.program import Schema
 from dlc.compiler.types import DType, Tensor
 from dlc.grammar.diagnostics import Refusal
+from dlc.grammar.suggest import nearest
+from dlc.runtime.data.categories import class_type, classes, some
 from dlc.runtime.data.room import Room
 from dlc.runtime.data.source import FileSource, Table, identifier
 from dlc.runtime.errors import BadHeader, NotANumber, UnreadableData
@@ -24,6 +26,7 @@ _LINE = 2**26  # bytes
 _NUMBERS = 2**18  # that are read before they are put away
 _RANK = 8
 _SHOWN = 30
+_WORDS = 20  # of a column without categories
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +42,25 @@ class _Row:
 class Jsonl(FileSource):
     """Columns of numbers, truth values, and lists of them that have the same shape in every row.
 
-    Int where all numbers are whole, else float. What holds something else in the first row is no column.
+    Int where all numbers are whole, else float; `categories` numbers words. What holds something else in the first row
+    is no column.
     """
 
+    categories: dict[str, Any] | None = None
+
     def schema(self) -> Schema:
-        columns, _ = self._survey()
-        return Schema(columns)
+        columns, keys, words = self._survey()
+        known = classes(self.categories, keys, self.span)
+        texts = {name: f"categories=({name}=[{some(sorted(found))}])" for name, found in words.items()}
+        columns |= {name: class_type(given) for name, given in known.items()}
+        return Schema(columns, texts={name: text for name, text in texts.items() if name not in known})
 
     def load(self, columns: Collection[str], room: Room | None = None) -> Table:
         import numpy as np
 
-        types, keys = self._survey()
+        types, keys, _ = self._survey()
+        given = classes(self.categories, keys, self.span)
+        types |= {name: class_type(words) for name, words in given.items()}
         room = room or self.room()
         codes = {name: "d" if types[name].dtype is DType.FLOAT else "q" for name in columns}
         values: dict[str, array[Any]] = {name: array(code) for name, code in codes.items()}
@@ -69,7 +80,10 @@ class Jsonl(FileSource):
             lines.append(row.line)
             for name, numbers in values.items():
                 before = len(numbers)
-                numbers.extend(self._numbers(row, keys[name], types[name]))
+                if name in given:
+                    numbers.append(self._number(row, keys[name], given[name]))
+                else:
+                    numbers.extend(self._numbers(row, keys[name], types[name]))
                 gathered += len(numbers) - before
             if gathered >= _NUMBERS or len(lines) >= _NUMBERS:
                 put_away()
@@ -79,10 +93,11 @@ class Jsonl(FileSource):
         arrays = {name: column.done() for name, column in made.items()}
         return Table(arrays, len(placed), lambda index: f"row {index + 1} (line {placed[index]})")
 
-    def _survey(self) -> tuple[dict[str, Tensor], dict[str, str]]:
-        """The type of each column, and the member that it is."""
+    def _survey(self) -> tuple[dict[str, Tensor], dict[str, str], dict[str, set[str]]]:
+        """The type of each column, the member that each name is, and some words of those that hold words."""
         found: dict[str, Tensor | None] = {}
         keys: dict[str, str] = {}
+        words: dict[str, set[str]] = {}
         for row in islice(self._rows(), _SURVEYED):
             for key, value in row.members.items():
                 name = identifier(key)
@@ -91,12 +106,16 @@ class Jsonl(FileSource):
                     raise Refusal(BadHeader(message, self.span))
                 if row.number == 1:
                     found[name] = _type(value)
+                    if isinstance(value, str):
+                        words[name] = {value}
+                elif isinstance(value, str) and len(words.get(name, ())) in range(1, _WORDS):
+                    words[name].add(value)
                 elif (before := found.get(name)) is not None:
                     # What is of another type is told where it stands, when the column is loaded.
                     found[name] = _widened(before, _type(value)) or before
         if not keys:
             raise Refusal(UnreadableData(f"{self.path} holds no examples", self.span))
-        return {name: type for name, type in found.items() if name and type is not None}, keys
+        return {name: type for name, type in found.items() if name and type is not None}, keys, words
 
     def _rows(self) -> Iterator[_Row]:
         try:
@@ -124,6 +143,18 @@ class Jsonl(FileSource):
             help = 'an object holds the columns, as in {"price": 3.5, "rooms": 4}'
             raise Refusal(UnreadableData(f"line {line} of {self.path} is no object", self.span, help=help))
         return members  # pyright: ignore[reportUnknownVariableType]
+
+    def _number(self, row: _Row, key: str, words: Mapping[str, int]) -> int:
+        """The number of a category. Raises Refusal where the row holds none of them."""
+        word = row.members.get(key)
+        if isinstance(word, str) and word in words:
+            return words[word]
+        found = _shortened(json.dumps(word, ensure_ascii=False))
+        message = (
+            f"row {row.number} (line {row.line}) of {self.path}: `{key}` is {found}, and one of {some(words)} is due"
+        )
+        near = nearest(word, words) if isinstance(word, str) else None
+        raise Refusal(NotANumber(message, self.span, help=f"did you mean `{near}`?" if near else None))
 
     def _numbers(self, row: _Row, key: str, due: Tensor) -> Iterator[float]:
         """The numbers of a column in a row, in order. Raises Refusal where they are not of its type."""

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from dlc.compiler.program import Schema
 from dlc.compiler.types import DType, Tensor, product
 from dlc.grammar.diagnostics import Refusal
+from dlc.grammar.suggest import nearest
+from dlc.runtime.data.categories import class_type, classes, some
 from dlc.runtime.data.room import Room
 from dlc.runtime.data.source import FileSource, Table, identifier
 from dlc.runtime.errors import BadArray, BadHeader, MissingPackage, NotANumber, RaggedRow, UnreadableData
@@ -20,16 +22,22 @@ if TYPE_CHECKING:
 
 _BYTES = 2**24  # of a column that are read at a time
 _BUFFER = 2**20  # bytes of the file
+_WORD = 8  # bytes of a word's number
+_TOLD = 20  # rows whose words are told
+_SHOWN = 30
 
 
 @dataclass(frozen=True)
 class Parquet(FileSource):
     """Columns of numbers, truth values, and lists of them that are as long in every row. All floats are read as float,
-    all ints as int; what holds something else, text or a time, is no column."""
+    all ints as int; `categories` numbers words. What holds something else, such as a time, is no column."""
+
+    categories: dict[str, Any] | None = None
 
     def schema(self) -> Schema:
         with self._file() as file:
-            return Schema({name: type for name, (_, type, _) in self._columns(file).items()}, file.metadata.num_rows)
+            columns = {name: type for name, (_, type, _) in self._columns(file).items()}
+            return Schema(columns, file.metadata.num_rows, texts=self._texts(file, columns))
 
     def load(self, columns: Collection[str], room: Room | None = None) -> Table:
         room = room or self.room()
@@ -50,9 +58,14 @@ class Parquet(FileSource):
     def _column(self, file: Any, name: str, known: tuple[str, Tensor, int], rows: int, room: Room) -> NDArray[Any]:
         """A column, so many rows at a time."""
         key, type, _ = known
+        words = self._classes(file).get(name)
         made = None
         for batch in file.iter_batches(batch_size=rows, columns=[key], use_threads=False):
-            array = self._array(batch.column(0), name, type, 0 if made is None else made.count)
+            before = 0 if made is None else made.count
+            if words is None:
+                array = self._array(batch.column(0), name, type, before)
+            else:
+                array = self._numbered(batch.column(0), words, name, before)
             if made is None:
                 made = room.column(array.dtype, array.shape[1:])
             made.extend(array)
@@ -89,16 +102,54 @@ class Parquet(FileSource):
     def _columns(self, file: Any) -> dict[str, tuple[str, Tensor, int]]:
         """What each column is called in the file, its type, and the bytes of a number, by its name in DL."""
         found: dict[str, tuple[str, Tensor, int]] = {}
+        given = self._classes(file)
         for field in file.schema_arrow:
-            type = self._type(field.type, lambda field=field: self._first(file, field.name))
             name = identifier(field.name)
+            if name in given and self._is_text(field.type):
+                type = class_type(given[name])
+            else:
+                type = self._type(field.type, lambda field=field: self._first(file, field.name))
             if type is None or not name:
                 continue
             if name in found:
                 message = f"{self.path} has `{found[name][0]}` and `{field.name}`, both read as `{name}`"
                 raise Refusal(BadHeader(message, self.span))
-            found[name] = field.name, type, self._width(field.type)
+            found[name] = field.name, type, _WORD if name in given else self._width(field.type)
         return found
+
+    def _classes(self, file: Any) -> dict[str, dict[str, int]]:
+        words = [identifier(field.name) for field in file.schema_arrow if self._is_text(field.type)]
+        return classes(self.categories, words, self.span)
+
+    def _texts(self, file: Any, columns: Collection[str]) -> dict[str, str]:
+        """The columns of words that have no categories, each with the categories of its first rows."""
+        texts: dict[str, str] = {}
+        for field in file.schema_arrow:
+            if self._is_text(field.type) and (name := identifier(field.name)) not in columns:
+                rows = next(iter(file.iter_batches(batch_size=_TOLD, columns=[field.name], use_threads=False)))
+                words = sorted({word for word in rows.column(0).to_pylist() if word})
+                texts[name] = f"categories=({name}=[{some(words)}])"
+        return texts
+
+    def _is_text(self, type: Any) -> bool:
+        types: Any = self._arrow("pyarrow").types
+        if types.is_dictionary(type):
+            type = type.value_type
+        return bool(types.is_string(type) or types.is_large_string(type))
+
+    def _numbered(self, values: Any, words: dict[str, int], name: str, before: int) -> Any:
+        """The numbers of words. Raises Refusal where one is no category."""
+        arrow, compute = self._arrow("pyarrow"), self._arrow("pyarrow.compute")
+        texts = values.cast(arrow.large_string())
+        numbers = compute.index_in(texts, value_set=arrow.array(list(words), arrow.large_string()))
+        if numbers.null_count:
+            row = int(numbers.is_null().to_numpy(zero_copy_only=False).argmax())
+            word = texts[row].as_py()
+            found = "is empty" if word is None else f"holds `{word if len(word) <= _SHOWN else word[:_SHOWN] + '…'}`"
+            message = f"row {before + row + 1}, column `{name}` of {self.path} {found}, and one of {some(words)} is due"
+            near = nearest(word, words) if word else None
+            raise Refusal(NotANumber(message, self.span, help=f"did you mean `{near}`?" if near else None))
+        return numbers.cast(arrow.int64()).to_numpy(zero_copy_only=False)
 
     def _first(self, file: Any, key: str) -> Any:
         """The first entry of a column, as lists of lists."""

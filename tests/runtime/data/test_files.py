@@ -3,6 +3,7 @@
 import gzip
 import json
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+
+from dlc.runtime.data.source import DataSource
 
 RANDOM = np.random.default_rng(0)
 
@@ -281,3 +284,39 @@ def test_an_archive_that_claims_too_much(opened, told, tmp_path: Path, monkeypat
     np.savez_compressed(tmp_path / "t.npz", x=np.zeros((1000, 100)))
     fill_up(monkeypatch, 100_000)
     assert told(lambda: opened("npz", "t.npz").load(["x"])).code == "DL6015"
+
+
+# --- categories -------------------------------------------------------------------------------------------------
+
+PORTS = ["S", "Q", "S", "C"]
+
+
+@pytest.fixture(params=["jsonl", "parquet", "dictionary"])
+def ports(opened, tmp_path: Path, request: pytest.FixtureRequest) -> Callable[..., DataSource]:
+    """A source with a column of words, as each format has it."""
+    if request.param == "jsonl":
+        (tmp_path / "t.jsonl").write_text("\n".join(json.dumps({"port": port, "fare": 1.5}) for port in PORTS))
+        return lambda **named: opened("jsonl", "t.jsonl", **named)
+    words = pa.array(PORTS).dictionary_encode() if request.param == "dictionary" else pa.array(PORTS)
+    pq.write_table(pa.table({"port": words, "fare": [1.5] * len(PORTS)}), tmp_path / "t.parquet")
+    return lambda **named: opened("parquet", "t.parquet", **named)
+
+
+def test_words_are_no_column_without_categories(ports) -> None:
+    schema = ports().schema()
+    assert list(schema.columns) == ["fare"]
+    assert schema.texts == {"port": 'categories=(port=["C", "Q", "S"])'}
+
+
+def test_categories_number_words(ports) -> None:
+    source = ports(categories={"port": ["C", "Q", "S"]})
+    assert str(source.schema().columns["port"]) == "int[] < 3"
+    assert not source.schema().texts
+    assert source.load(["port"]).columns["port"].tolist() == [2, 1, 2, 0]
+
+
+def test_words_that_are_no_categories(ports, told) -> None:
+    message = told(lambda: ports(categories={"port": ["S", "Queenstown"]}).load(["port"])).message
+    assert message.startswith("row 2")
+    assert message.endswith('one of "S", "Queenstown" is due')
+    assert told(lambda: ports(categories={"fair": ["S"]}).schema()).code == "DL6002"

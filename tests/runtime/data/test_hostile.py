@@ -124,7 +124,7 @@ WRONG: list[tuple[str, str, bytes, str, str]] = [
     ("parquet", "no rows", parquet(pa.array([], pa.int64())), "DL6004", "t.parquet holds no examples"),
     ("parquet", "gap", parquet([1, None, 3]), "DL6007", "row 2, column `x` of t.parquet is empty"),
     ("parquet", "ragged", parquet([[1, 2], [3]]), "DL65", ""),
-    ("parquet", "type", parquet(["a", "b"]), "DL2001", "there is nothing called `x`"),
+    ("parquet", "type", parquet(["a", "b"]), "DL6502", "`x` holds words, and a column is of numbers"),
     ("parquet", "range", parquet([1, 2, 7]), "DL6011", "row 3 of t.parquet: `x` is 7"),
     ("parquet", "cut", parquet(NOISE)[:-9], "DL6004", "t.parquet is not a Parquet file"),
     ("parquet", "cut inside", PLAIN[:4] + PLAIN[3000:], "DL6004",
