@@ -51,6 +51,7 @@ CASES = (
     Case("MLP 784-512-512-10", "bench/specs/mlp.dl", {"N": 4}, {"N": 7}),
     Case("ResNet-50", "specs/vision/resnet50.dl", {"N": 2, "H": 224, "W": 192}, {"N": 3, "H": 160, "W": 96}),
     Case("LSTM 256", "bench/specs/lstm.dl", {"N": 4, "T": 16}, {"N": 3, "T": 9}),
+    Case("GRU by hand", "tests/examples/gru.dl", {"N": 4, "T": 16}, {"N": 3, "T": 9}),
     Case("GPT-2", "specs/sequence/gpt2.dl", {"N": 2, "T": 16}, {"N": 3, "T": 9}),
 )
 TINY = "model Tiny(x: float[N, 4]) -> (y: float[N, 2]):\n    return x -> linear(2)\n"
