@@ -105,7 +105,7 @@ class Computing:
             check.see(start, values)
             made.extend((values.view(torch.int16) if dtype is torch.bfloat16 else values).numpy())
         check.end()
-        found = torch.from_numpy(made.done())
+        found = torch.as_tensor(made.done())
         return Stored(found.view(torch.bfloat16) if dtype is torch.bfloat16 else found, dtype)
 
 

@@ -139,7 +139,7 @@ def _fit(pieces: Iterator[tuple[int, Tensor]], chosen: Rows, check: Check) -> tu
             moments.add(values[max(0, chosen.start - start) : max(0, chosen.stop - start)])
         else:
             first, last = np.searchsorted(chosen, (start, stop))
-            moments.add(values[torch.from_numpy(chosen[first:last] - start)])
+            moments.add(values[torch.as_tensor(chosen[first:last] - start)])
     return moments.standard(dtype)
 
 

@@ -46,7 +46,7 @@ class Room:
         """Whether anything is in a file."""
         return bool(self._maps)
 
-    def column(self, dtype: DTypeLike, shape: tuple[int, ...] = (), *, stored: DTypeLike = None) -> Column:
+    def column(self, dtype: DTypeLike, shape: tuple[int, ...] = (), *, stored: DTypeLike | None = None) -> Column:
         """An array that is made row by row, of whose rows each has this shape. stored: its type in a file, where that
         may be smaller."""
         import numpy as np
@@ -149,8 +149,10 @@ class Column:
         return np.frombuffer(map, self._stored).reshape(-1, *self.shape)
 
     def _write(self, file: IO[bytes], rows: NDArray[Any]) -> None:
+        import numpy as np
+
         try:
-            file.write(memoryview(rows.astype(self._stored, copy=False).reshape(-1)).cast("B"))
+            file.write(rows.astype(self._stored, copy=False).reshape(-1).view(np.uint8).data)
         except OSError as error:
             raise self._room.full(error) from error
 

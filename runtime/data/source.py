@@ -51,7 +51,8 @@ class Table:
             apart = (self.overlap or 0) + 1  # so that no element is hashed as often as it is shared
             step = apart * max(1, _HASHED // max(1, column[0].nbytes))
             for start in range(0, len(column), step):
-                hash.update(memoryview(np.ascontiguousarray(column[start : start + step : apart], due)).cast("B"))
+                piece = np.ascontiguousarray(column[start : start + step : apart], due)
+                hash.update(piece.reshape(-1).view(np.uint8).data)
                 if seen is not None:
                     seen()
             hash.update(np.ascontiguousarray(column[-1:], due).tobytes())

@@ -37,7 +37,7 @@ class Stored:
         else:
             # Of what overlaps, `take` would copy all before it takes some.
             found = bits.take(rows, axis=0) if bits.flags.c_contiguous else bits[rows]
-        taken = torch.from_numpy(found)
+        taken = torch.as_tensor(found)
         return (taken.view(torch.bfloat16) if kept.dtype is torch.bfloat16 else taken).to(self.dtype)
 
     def touched(self, count: int) -> int:

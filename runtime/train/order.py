@@ -82,8 +82,9 @@ class _Shuffled:
             if len(self._ends) == 1:
                 self._drawn = window, permutation(self._count, self._seed, Stream.SHUFFLE, self._epoch)
             else:
-                starts = self._blocks[window * _WINDOW : (window + 1) * _WINDOW] * self._block
-                rows = np.concatenate([np.arange(at, min(at + self._block, self._count)) for at in starts])
+                starts: Array = self._blocks[window * _WINDOW : (window + 1) * _WINDOW] * self._block
+                ends: Array = np.minimum(starts + self._block, self._count)
+                rows: Array = np.concatenate([np.arange(at, end) for at, end in zip(starts, ends, strict=True)])
                 index = (self._epoch << 32) + window
                 self._drawn = window, rows[permutation(len(rows), self._seed, Stream.WINDOWS, index)]
         return self._drawn[1]
