@@ -355,3 +355,12 @@ class ProcessDied(Diagnostic):
 
     code = "DL8024"
     example = "$ dlc train gpt.dl --devices 2  # and `kill -9` for one of the two processes\n"
+
+
+class CannotShard(Diagnostic):
+    """With `--shard` each process keeps a part of every weight, and has a block's weights whole while that block is
+    computed. A step that uses weights in another way than by calling its networks, that minimises several losses, or
+    whose optimiser looks at whole matrices, cannot be trained so."""
+
+    code = "DL8025"
+    example = "$ dlc train gan.dl --devices 2 --shard\n"

@@ -32,6 +32,7 @@ INTERRUPTED = 130
 @click.option("--epochs", type=click.IntRange(min=1), help="How many in all, in place of what the settings say.")
 @click.option("--device", metavar="NAME", help="As PyTorch names it; the accelerator by default, if there is one.")
 @click.option("--devices", type=click.IntRange(min=1), help="Train by so many processes, each with its own device.")
+@click.option("--shard", is_flag=True, help="Keep in each process a part of the weights alone, by FSDP.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @overrides_option
 @json_option("Print what came of it as JSON, and no progress.")
@@ -44,6 +45,7 @@ def command(
     epochs: int | None,
     device: str | None,
     devices: int | None,
+    shard: bool,
     quiet: bool,
     overrides: Mapping[str, str],
     as_json: bool,
@@ -55,13 +57,16 @@ def command(
     step and gone on with from a checkpoint before that, and compares every bit of what the two end with.
 
     --devices N starts N processes on this machine, which share each batch and come to what one process would; under
-    torchrun, on one machine or several, each process finds the others by itself.
+    torchrun, on one machine or several, each process finds the others by itself. --shard is for networks that do not
+    fit into the memory of one device.
     """
     if force and not resume:
         raise click.UsageError("--force goes on with a run all the same, and so needs --resume")
     if verify and resume:
         raise click.UsageError("--verify-resume starts a new run, and --resume goes on with one")
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
+    if shard and not several and devices in (None, 1):
+        raise click.UsageError("--shard divides weights among processes, and so needs --devices, or torchrun")
     if verify and (several or devices not in (None, 1)):
         raise click.UsageError("--verify-resume trains in one process")
     if devices not in (None, 1) and not several:
@@ -75,6 +80,7 @@ def command(
     folder = Path(output) if output is not None else default_folder(selection)
 
     def go(team: Team, device: str | None) -> tuple[Run, Result]:
+        team.shards = shard
         program, spec, run = team.lead(
             lambda: start(
                 selection.path,

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 MODEL, STATE, RECORD, COMPLETE = "model.safetensors", "state.safetensors", "state.json", "complete.json"
 _WRITING, _DAMAGED = ".writing", ".damaged"
+
+
+Write = Callable[[Path, "Mapping[str, Tensor]"], str]
 
 
 class BrokenCheckpointError(Exception):
@@ -52,24 +55,20 @@ class Checkpoints:
         self._run = run
         self._folder = run / "checkpoints"
 
-    def save(self, checkpoint: Checkpoint, keep: int = 2) -> None:
+    def save(self, checkpoint: Checkpoint, keep: int = 2, write: Write | None = None) -> None:
         """Adds a checkpoint, of which the last `keep` remain. OSError where it cannot be written: those before it
-        remain."""
-        from safetensors.torch import save
-
+        remain. write: writes a file of tensors, by default all at once, and gives its hash."""
+        write = write or _write_tensors
         numbers = self._numbers()
         writing = self._folder / _WRITING
         if writing.exists():  # left behind by a process that died
             shutil.rmtree(writing)
         writing.mkdir(parents=True)
-        files = {
-            MODEL: save(_compact(checkpoint.model)),
-            STATE: save(_compact(checkpoint.state)),
-            RECORD: json.dumps(checkpoint.record, indent=1, allow_nan=False).encode(),
-        }
-        for name, data in files.items():
-            write_file(writing / name, data)
-        hashes = {name: _hash(data) for name, data in files.items()}
+        tensors = {MODEL: checkpoint.model, STATE: checkpoint.state}
+        hashes = {name: write(writing / name, each) for name, each in tensors.items()}
+        record = json.dumps(checkpoint.record, indent=1, allow_nan=False).encode()
+        write_file(writing / RECORD, record)
+        hashes[RECORD] = _hash(record)
         write_file(writing / COMPLETE, json.dumps({"sha256": hashes}, indent=1).encode())
         sync_folder(writing)
         place = self._folder / str(numbers[-1] + 1 if numbers else 1)
@@ -168,6 +167,14 @@ def _reason(error: OSError) -> str:
 
 def _hash(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
+    from safetensors.torch import save
+
+    data = save(_compact(tensors))
+    write_file(path, data)
+    return _hash(data)
 
 
 def _compact(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

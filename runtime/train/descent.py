@@ -69,6 +69,11 @@ class Descent:
             self._groups[key] = Group(weights, choice, using, self._factors, fused=self._fused)
         return self._groups[key]
 
+    @property
+    def waits(self) -> bool:
+        """Whether gradients are gathered that have not been used yet."""
+        return any(group.examples for group in self._groups.values())
+
     def overflowed(self) -> bool:
         """A gradient in fp16 overflowed: whether a smaller scale can still help."""
         self.scale, self._good = self.scale / 2, 0
@@ -145,10 +150,12 @@ class Minimize:
         scale, team = self.descent.scale, self.descent.team
         loss = self._part(loss)
         scaled = loss if scale == 1 else loss * scale
-        scaled.backward(inputs=group.weights, retain_graph=self.keep_graph)  # pyright: ignore[reportUnknownMemberType]
+        # Where weights are in shards, a gradient is one of the whole weight first, which is nobody's input.
+        inputs = None if team.shards else group.weights
+        scaled.backward(inputs=inputs, retain_graph=self.keep_graph)  # pyright: ignore[reportUnknownMemberType]
         if self.settings.accumulate == 1:
-            team.add_(_gradients(group.weights))
-        spoilt = _spoilt(_gradients(group.weights), 1 / scale)
+            team.gather_(_gradients(group.weights))
+        spoilt = _spoilt(_local(_gradients(group.weights)), 1 / scale)
         untyped: Any = loss.detach().double()
         if spoilt is not None:
             untyped = torch.stack([untyped, spoilt.to(loss.device).double()])  # one wait for both
@@ -172,12 +179,12 @@ class Minimize:
             if not self.due:
                 return
             group.give()
-            self.descent.team.add_(_gradients(group.weights))
+            self.descent.team.gather_(_gradients(group.weights))
         gradients = _gradients(group.weights)
         if self.settings.clip_value is not None:
             bound = self.settings.clip_value
-            foreach.clamp_max_(gradients, bound)
-            foreach.clamp_min_(gradients, -bound)
+            foreach.clamp_max_(_local(gradients), bound)
+            foreach.clamp_min_(_local(gradients), -bound)
         if self.settings.clip_norm is not None:
             norm = torch.nn.utils.get_total_norm(gradients)
             torch.nn.utils.clip_grads_with_norm_(group.weights, self.settings.clip_norm, norm)
@@ -200,7 +207,7 @@ class Minimize:
         def differentiate(loss: Tensor, *, over: Over | None = None, using: str | None = None) -> None:
             with torch.autocast(loss.device.type, enabled=False):
                 self._part(loss).backward(inputs=group.weights)  # pyright: ignore[reportUnknownMemberType]
-            team.add_(_gradients(group.weights))
+            team.gather_(_gradients(group.weights))
             evaluated.append(of_batch(loss))
 
         def evaluate() -> Tensor:
@@ -222,6 +229,12 @@ class Minimize:
 
 def _gradients(weights: Sequence[nn.Parameter]) -> list[Tensor]:
     return [weight.grad for weight in weights if weight.grad is not None]
+
+
+def _local(gradients: Sequence[Tensor]) -> list[Tensor]:
+    """What this process has of each."""
+    untyped: list[Any] = [*gradients]
+    return [each.to_local() if hasattr(each, "to_local") else each for each in untyped]
 
 
 def _spoilt(gradients: Sequence[Tensor], factor: float) -> Tensor | None:

@@ -83,7 +83,7 @@ class Group:
             for name, gradient in zip(self.names, self.gathered, strict=True)
             if gradient is not None
         }
-        team.add_([*waiting.values()])
+        team.gather_([*waiting.values()])
         gathered = {name: pack(gradient, f"gradient.{number}.{name}", tensors) for name, gradient in waiting.items()}
         record = {"weights": self.names, "using": self.using, "optimizer": self.choice.name, "states": states}
         return tensors, {**record, "gathered": gathered, "examples": self.examples}
@@ -110,7 +110,7 @@ class Group:
             for name, weight in zip(self.names, self.weights, strict=True)
         ]
         self.examples = int(record["examples"])
-        if not team.leads:  # the first process has what waits, for all
+        if not team.leads and not team.shards:  # the first process has what waits, for all
             self.gathered = [None if gradient is None else gradient.zero_() for gradient in self.gathered]
 
 
@@ -123,5 +123,9 @@ def _laid_out(value: Any, weight: nn.Parameter) -> Any:
         entries = cast("dict[str, Any]", value)
         return {name: _laid_out(item, weight) for name, item in entries.items()}
     if isinstance(value, Tensor) and value.shape == weight.shape:
+        if hasattr(weight, "placements"):
+            from dlc.runtime.train.several.shards import sharded_like
+
+            return sharded_like(value, weight)
         return torch.empty_like(weight, dtype=value.dtype, requires_grad=False).copy_(value)
     return value

@@ -124,6 +124,11 @@ class Loop:
         return (self.position.step >= self.steps or self.stopped) and self.position.batch == 0
 
     @property
+    def waits(self) -> bool:
+        """Whether gradients are gathered that a later step uses."""
+        return self.position.batch != 0 and self._descent.waits
+
+    @property
     def device(self) -> torch.device:
         return self._train.device
 

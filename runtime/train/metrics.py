@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -77,10 +78,14 @@ class Averages:
         self._totals[name] = self._totals.get(name, 0.0) + examples * value
 
     def _join(self) -> dict[str, list[Tensor]]:
-        """What is joined, on the processor; floats in double precision."""
+        """What is joined of all processes."""
+        return {name: [self._team.join(column) for column in columns] for name, columns in self._own().items()}
+
+    def _own(self) -> dict[str, list[Tensor]]:
+        """What is joined of this process, on the processor; floats in double precision."""
         joined: dict[str, list[Tensor]] = {}
         for name, batches in self._parts.items():
-            columns = [self._team.join(torch.cat(column)).cpu() for column in zip(*batches, strict=True)]
+            columns = [torch.cat(column).cpu() for column in zip(*batches, strict=True)]
             joined[name] = [column.double() if column.is_floating_point() else column for column in columns]
         return joined
 
@@ -103,14 +108,17 @@ class Averages:
         return rest | reports
 
     def state(self) -> dict[str, Any]:
-        """What has been added up so far, exactly, as JSON holds it."""
+        """What has been added up so far, exactly, as JSON holds it: by each process where there are several."""
         self._settle()
-        return {
+        own = {
             "examples": self._examples,
-            "totals": {name: value.hex() for name, value in self._of_all().items()},
-            "sums": {name: list(map(_written, sums)) for name, sums in self._sums_of_all().items()},
-            "joined": {name: list(map(_written, columns)) for name, columns in self._join().items()},
+            "totals": {name: value.hex() for name, value in self._totals.items()},
+            "sums": {name: list(map(_written, sums)) for name, sums in self._sums.items()},
+            "joined": {name: list(map(_written, columns)) for name, columns in self._own().items()},
         }
+        if self._team.size == 1:
+            return own
+        return {"each": [json.loads(text) for text in self._team.texts(json.dumps(own))]}
 
     def _of_all(self) -> dict[str, float]:
         """The totals of all processes."""
@@ -124,18 +132,25 @@ class Averages:
 
     @staticmethod
     def restored(state: Mapping[str, Any], finish: Finish | None = None, team: Team = ALONE) -> Averages:
-        """Averages that go on from such a state, which the first process has for all."""
+        """Averages that go on from such a state. Where it is that of another number of processes, the first has it
+        for all."""
+        states = state.get("each", [state])
         averages = Averages(finish, team)
-        averages._examples = int(state["examples"])
-        if not team.leads:
-            averages._totals = dict.fromkeys(state["totals"], 0.0)
-            averages._sums = {name: [each * 0 for each in _read(sums)] for name, sums in state["sums"].items()}
-            averages._parts = {name: [[each[:0] for each in _read(of)]] for name, of in state["joined"].items()}
-            return averages
-        averages._totals = {name: float.fromhex(value) for name, value in state["totals"].items()}
-        averages._sums = {name: _read(sums) for name, sums in state["sums"].items()}
-        averages._parts = {name: [_read(columns)] for name, columns in state["joined"].items()}
+        averages._examples = int(states[0]["examples"])
+        own = [states[team.rank]] if len(states) == team.size else states
+        for each in own:
+            averages._include(each, 1.0 if len(own) == 1 or team.leads else 0.0)
+        if len(states) != team.size and not team.leads:
+            averages._parts = {name: [[each[:0] for each in of[0]]] for name, of in averages._parts.items()}
         return averages
+
+    def _include(self, state: Mapping[str, Any], weight: float) -> None:
+        for name, value in state["totals"].items():
+            self._totals[name] = self._totals.get(name, 0.0) + weight * float.fromhex(value)
+        for name, sums in state["sums"].items():
+            self._sum(name, [weight * each for each in _read(sums)])
+        for name, columns in state["joined"].items():
+            self._parts.setdefault(name, []).append(_read(columns))
 
 
 def _written(tensor: Tensor) -> dict[str, Any]:

@@ -68,6 +68,7 @@ class Session:
                 events = EventFile(self._run.folder, purges=loop.position.step if loop.position.step else None)
         bar = progress(steps=loop.steps, done=loop.position.step, epochs=loop.epochs, quiet=quiet or not leads)
         last: EpochEnded | None = None
+        saves = False
         try:
             with stop_requests() as interrupted, bar, events or nullcontext():
                 for event in loop.events():
@@ -80,11 +81,15 @@ class Session:
                         bar.ended(event)
                     else:
                         bar.stepped(event)
-                    stops, saves = self._task.team.any(interrupted.is_set(), leads and self._due(event))
+                    stops, due = self._task.team.any(interrupted.is_set(), leads and self._due(event))
+                    saves = saves or due
+                    if loop.waits and self._task.team.size > 1:  # what waits is of all processes when it is used
+                        continue
                     if stops:
                         break
                     if saves:
                         self._save()
+                        saves = False
                     if watcher is not None:
                         watcher(event, self._save)
                 if self._saved_at != loop.position:
@@ -115,12 +120,26 @@ class Session:
         record = {**self._loop.record(), "metrics": self._written, "seconds": round(self._seconds(), 3)}
         record["fingerprint"] = self._run.config.fingerprint
         tensors = self._loop.tensors()
-        if self._task.team.leads:
+        team = self._task.team
+        if team.leads or team.shards:
             with self._run.writing(), self._loop.shown():
-                checkpoint = Checkpoint(weights_of(self._spec, self._task.instances), tensors, record)
-                self._run.checkpoints.save(checkpoint, self._spec.settings.checkpoint.keep)
+                weights = weights_of(self._spec, self._task.instances)
+                self._write(Checkpoint(weights, tensors, record))
         self._saved = time.monotonic()
         self._saved_at = self._loop.position
+
+    def _write(self, checkpoint: Checkpoint) -> None:
+        keep, team = self._spec.settings.checkpoint.keep, self._task.team
+        if not team.shards:
+            self._run.checkpoints.save(checkpoint, keep)
+            return
+        from dlc.runtime.train.several.shards import follow, write_whole
+
+        if team.leads:
+            self._run.checkpoints.save(checkpoint, keep, write_whole)
+        else:
+            follow(checkpoint.model)
+            follow(checkpoint.state)
 
     def _cut_metrics(self) -> None:
         """Takes back the lines of epochs that the last checkpoint does not know of: they come again."""

@@ -116,7 +116,7 @@ class Task:
             with self._autocast(arguments[-1].device.type):
                 return function(*self.instances.values(), *arguments)
         except (RuntimeError, IndexError, ValueError) as error:
-            raise StepError(error) from error
+            raise self.team.lost(error) or StepError(error) from error
 
     @torch.no_grad()
     def _average(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ class Team:
     rank = 0
     size = 1
     now = Share(1, 0, 1)
+    shards = False  # whether each process keeps a part of the weights alone
 
     def share(self, count: int) -> Share:
         """What this process has of a batch of so many examples. The first processes have one more where it does not
@@ -72,6 +74,9 @@ class Team:
     def add_(self, tensors: Sequence[Tensor]) -> None:
         """Puts in place of each tensor the sum of those of all processes."""
 
+    def gather_(self, gradients: Sequence[Tensor]) -> None:
+        """Puts in place of each gradient the sum of those of all processes, where backward has not done so."""
+
     def total(self, values: Sequence[float]) -> list[float]:
         """The sum over all processes, in double precision."""
         return list(values)
@@ -84,9 +89,17 @@ class Team:
         """Whether a flag is set in one of the processes."""
         return flags
 
+    def texts(self, text: str) -> list[str]:
+        """What each process says, in their order."""
+        return [text]
+
+    def lost(self, error: Exception) -> Exception | None:
+        """What an error comes to where it tells that another process has gone."""
+        return None
+
     def first(self, text: str | None) -> str | None:
         """What the first process says that says anything."""
-        return text
+        return next((found for found in map(json.loads, self.texts(json.dumps(text))) if found is not None), None)
 
     def lead(self, act: Callable[[], T]) -> T:
         """What comes of something that the first process does before the others do."""

@@ -92,6 +92,10 @@ def train(
         recompute_where_due(spec, task, place, notice)
         if team.size == 1:
             plan = plan_for(task, spec.settings)
+        elif team.shards:
+            from dlc.runtime.train.several.shards import shard
+
+            shard(spec, task.instances, team)  # pyright: ignore[reportArgumentType]
         stack.enter_context(pulled(plan.levers, task))
         loop = Loop(task, spec.settings, epochs=until, fused=FUSED in plan.levers)
         if last is not None:

@@ -38,6 +38,15 @@ def put(source: Weights, target: Weights) -> None:
         tensor.copy_(source[name])
 
 
+def _placed(value: Tensor, weight: Tensor) -> Tensor:
+    """A value that was kept, where and as the weight is."""
+    if hasattr(weight, "placements"):
+        from dlc.runtime.train.several.shards import sharded_like
+
+        return sharded_like(value, weight)
+    return value.to(weight.device)
+
+
 class Versions:
     """What modules can hold. held: the versions that there are beside the modules' own weights."""
 
@@ -76,7 +85,7 @@ class Versions:
         kept = {
             version: found
             if version == shown
-            else {name: tensors[f"{version}.{name}"].to(tensor.device) for name, tensor in self.modules.items()}
+            else {name: _placed(tensors[f"{version}.{name}"], tensor) for name, tensor in self.modules.items()}
             for version in (*versions, "own")
         }
         self.held = {version: dict(kept[version]) for version in versions}

@@ -89,4 +89,9 @@ def _differences(due: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> tu
 @torch.no_grad()
 def _copy(source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> None:
     for name, tensor in target.items():
-        tensor.copy_(source[name])
+        value = source[name]
+        if hasattr(tensor, "placements"):
+            from dlc.runtime.train.several.shards import sharded_like
+
+            value = sharded_like(value, tensor)
+        tensor.copy_(value)

@@ -38,6 +38,7 @@ ELSEWHERE = {
     "DL8022": "runtime/cli/test_migrate.py",
     "DL8023": "runtime/train/several/test_launch.py",
     "DL8024": "runtime/train/several/test_launch.py",
+    "DL8025": "runtime/train/several/test_shards.py",
     "DL8102": "runtime/infer/test_hostile.py",
     "DL8103": "runtime/infer/test_external.py",
     "DL8110": "runtime/infer/test_session.py",

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from dlc.compiler.settings import Settings
-from dlc.runtime.train.plan.levers import INDUCTOR
+from dlc.runtime.train.plan.levers import FUSED, INDUCTOR
 from dlc.runtime.train.plan.record import Plan
 from dlc.runtime.train.task import Task
 from dlc.runtime.train.team import Team
@@ -22,7 +22,9 @@ def plan_of_team(
     Networks are not compiled: their batch norms and draws wait for other processes.
     """
     told: str | None = None
-    if team.leads:
+    if team.leads and team.shards:
+        told = json.dumps(Plan((FUSED,), why="nothing is tried where weights are in shards").document())
+    elif team.leads:
         if settings.batch != "all":
             values = {name: getattr(settings, name) for name in settings.fields()}
             settings = Settings(**{**values, "batch": -(-settings.batch // team.size)})

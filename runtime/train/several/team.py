@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import threading
@@ -28,6 +27,10 @@ _dist: Any = torch.distributed  # whose types leave most of it open
 
 BUCKET = 25 * 2**20  # bytes that are sent together, as in PyTorch's DistributedDataParallel
 _PATIENCE = timedelta(minutes=30)  # while one process writes a checkpoint, the others wait
+
+
+# What PyTorch's errors say of a connection that broke.
+_BROKEN = ("Connection closed by peer", "Connection reset by peer", "gloo/transport", "Broken pipe", "NCCL error")
 
 
 class LostPeerError(Exception):
@@ -92,6 +95,10 @@ class Several(Team):
                 for tensor, summed in zip(bucket, flat.split([tensor.numel() for tensor in bucket]), strict=True):
                     tensor.copy_(summed.view_as(tensor))
 
+    def gather_(self, gradients: Sequence[Tensor]) -> None:
+        if not self.shards:
+            self.add_(gradients)
+
     def total(self, values: Sequence[float]) -> list[float]:
         return self.sum_of(torch.tensor(values, dtype=torch.float64)).tolist()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
@@ -118,15 +125,17 @@ class Several(Team):
     def any(self, *flags: bool) -> tuple[bool, ...]:
         return tuple(bool(total) for total in self.total([float(flag) for flag in flags]))
 
-    def first(self, text: str | None) -> str | None:
-        written = torch.frombuffer(bytearray(json.dumps([text]).encode()), dtype=torch.uint8)
-        decoder, told = json.JSONDecoder(), bytes(self.join(written).tolist()).decode()  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-        while told:
-            (found,), end = decoder.raw_decode(told)
-            if found is not None:
-                return found
-            told = told[end:]
-        return None
+    def texts(self, text: str) -> list[str]:
+        data = text.encode()
+        lengths = torch.zeros(self.size, dtype=torch.int64)
+        lengths[self.rank] = len(data)
+        ends = self.sum_of(lengths).cumsum(0).tolist()  # pyright: ignore[reportUnknownMemberType]
+        told = bytes(self.join(torch.frombuffer(bytearray(data), dtype=torch.uint8)).tolist())  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+        return [told[start:end].decode() for start, end in zip([0, *ends], ends, strict=False)]
+
+    def lost(self, error: Exception) -> Exception | None:
+        broken = any(word in str(error) for word in _BROKEN)
+        return LostPeerError(str(error).splitlines()[0]) if broken else None
 
     def lead(self, act: Callable[[], T]) -> T:
         if self.leads:
@@ -171,7 +180,10 @@ def joined_team(device: torch.device) -> Generator[Several, None, None]:
             torch.cuda.set_device(device)
         _dist.init_process_group("nccl" if device.type == "cuda" else "gloo", **named)
     try:
-        yield Several(device)
-        Several(device).total([0.0])  # what one still has to send, the others must be there for
+        team = Several(device)
+        yield team
+        team.total([0.0])  # what one still has to send, the others must be there for
+    except RuntimeError as error:
+        raise team.lost(error) or error from error
     finally:
         _dist.destroy_process_group()
