@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -100,6 +101,9 @@ class Computing:
             check.end()
             return Stored(taken, dtype)
         shape = tuple(int(size) for size in graph.outputs[0].type.shape)
+        self.room.require(
+            self.table.count * math.prod(shape) * dtype.itemsize, f"`{field.name}` of {self.source.title}"
+        )
         made = self.room.column(np.int16 if dtype is torch.bfloat16 else _numpy_type(dtype), shape)
         for start, values in self.pieces(graph, known, fits):
             check.see(start, values)

@@ -6,6 +6,7 @@ read through a map, of which memory holds no more than what was looked at last.
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import re
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 MEMORY = 512 * 2**20  # bytes that the data of a run may take up in memory
 VARIABLE = "DLC_DATA_MEMORY"  # by which a user sets another bound, as in 8GiB
 _SPARED = 2**30  # bytes that are left free on the disk
+_LOOKS = 2**28  # bytes after which the disk is looked at again
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -36,7 +38,7 @@ class Room:
     def __init__(self, memory: int | None = None, span: Span | None = None) -> None:
         self._memory = memory_bound() if memory is None else memory
         self._span = span
-        self._held = 0
+        self._held = self._written = 0
         self._open: list[Column] = []
         self._maps: list[mmap.mmap] = []
         self.folder = _folder()
@@ -89,6 +91,14 @@ class Room:
         self._open.remove(column)
         if map is not None:
             self._maps.append(map)
+
+    def wrote(self, size: int) -> None:
+        """Counts what goes to files. Raises Refusal before the disk is full, which others may need."""
+        self._written += size
+        if self._written > _LOOKS:
+            self._written = 0
+            if not _free(self.folder):
+                raise self.full(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
 
     def new_file(self) -> IO[bytes]:
         """A file without a name."""
@@ -155,6 +165,7 @@ class Column:
             file.write(rows.astype(self._stored, copy=False).reshape(-1).view(np.uint8).data)
         except OSError as error:
             raise self._room.full(error) from error
+        self._room.wrote(rows.nbytes)
 
 
 def memory_bound() -> int:

@@ -213,6 +213,23 @@ def test_a_disk_that_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no space left" in caught.value.diagnostics[0].message
 
 
+def test_a_disk_is_not_filled_to_the_last_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dlc.runtime.data.room._LOOKS", 1000)
+    monkeypatch.setattr("dlc.runtime.data.room._free", lambda folder: 0)
+    room = Room(0)
+    column = room.column(np.int64)
+    column.extend(np.arange(100))
+    with pytest.raises(Refusal, match="cannot take what is read: no space left"):
+        column.extend(np.arange(100))
+
+
+def test_a_field_that_nothing_has_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dlc.runtime.data.room._free", lambda folder: 10**6)
+    np.savez(tmp_path / "t.npz", x=WIDE)
+    with pytest.raises(Refusal, match="`big` of .* would take up"):
+        load(tmp_path, 'npz("t.npz")', ["big: float[3, 100] = expand(reshape(x, [3, 1]), [3, 100])"], "1K", monkeypatch)
+
+
 def test_what_a_user_gives_data(monkeypatch: pytest.MonkeyPatch) -> None:
     from dlc.runtime.data.room import MEMORY, memory_bound
 
