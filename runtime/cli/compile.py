@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -151,8 +150,8 @@ def _write_torch(model: Model, weights: Weights, output: str) -> None:
 
 
 def _write_onnx(model: Model, weights: Weights | None, seed: int, output: str, *, verify: bool) -> None:
-    from dlc.compiler.onnx.emit import save_model
     from dlc.runtime.build import compute, onnx_model, require_closed
+    from dlc.runtime.export import write_export
 
     if weights is None and verify:
         from dlc.compiler.weights import draw_weights
@@ -160,19 +159,13 @@ def _write_onnx(model: Model, weights: Weights | None, seed: int, output: str, *
         require_closed(model)
         weights = draw_weights(model.graph.weights(), seed, compute)
     built = onnx_model(model, weights, seed=seed)
-    if verify and weights is not None:
-        from dlc.runtime.infer.verify import verify as compare
-
-        with TemporaryDirectory(prefix="dlc-") as folder:
-            path = Path(folder) / "model.onnx"
-            save_model(built, path)
-            report = compare(model, weights, path)
+    with refusing_to_write(output):
+        report = write_export(model, weights, built, Path(output), verify=verify)
+    if report is not None:
         sizes = "; ".join(dict.fromkeys(row.sizes for row in report.rows))
         worst = report.worst
         difference = f"the largest difference is {worst.relative:.1e} of the largest value, in {worst.output}"
         click.echo(f"{output}: gives what PyTorch gives, at {sizes}; {difference}")
-    with refusing_to_write(output):
-        save_model(built, Path(output))
 
 
 def _onnx_text(model: Model, weights: Weights | None, seed: int) -> str:

@@ -83,7 +83,7 @@ def command(
     with refusing_to_write(output):
         if lowering is None:
             built = finish(onnx_model(trained.model, trained.weights))
-            report = write_export(trained, built, Path(output), verify=verify)
+            report = write_export(trained.model, trained.weights, built, Path(output), verify=verify)
         else:
             from dlc.runtime.lowering import write_lowered
 

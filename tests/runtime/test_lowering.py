@@ -162,6 +162,21 @@ def test_recurrent_and_attending_nets(there: Callable[..., Result], run: str, op
         assert "MatMulInteger" in kinds
 
 
+@pytest.mark.parametrize("run", ["Read", "Speak"])
+@pytest.mark.parametrize("options", [["fp32"], ["fp16"], ["int8"], ["int8", "--calibrate", "train"]], ids=" ".join)
+def test_blocks_as_functions_in_every_precision(
+    there: Callable[..., Result], run: str, options: list[str], tmp_path: Path
+) -> None:
+    exported(there, run, "--precision", *options)
+    flat = tmp_path / "flat.onnx"
+    Path("out.onnx").rename(flat)
+    exported(there, run, "--functions", "--precision", *options)
+    assert onnx.load("out.onnx").functions or run == "Read"  # whose spec has no blocks
+    tokens = np.random.default_rng(0).integers(0, 17, (3, 29))
+    (due,), (result,) = (list(Session(path).run(tokens=tokens).values()) for path in (flat, "out.onnx"))
+    np.testing.assert_allclose(result, due, rtol=0, atol=0.02 * np.abs(due).max())
+
+
 def every(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
     for node in graph.node:
         yield node
