@@ -226,7 +226,7 @@ def test_a_disk_is_not_filled_to_the_last_byte(monkeypatch: pytest.MonkeyPatch) 
 def test_a_field_that_nothing_has_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dlc.runtime.data.room._free", lambda folder: 10**6)
     np.savez(tmp_path / "t.npz", x=WIDE)
-    with pytest.raises(Refusal, match="`big` of .* would take up"):
+    with pytest.raises(Refusal, match=r"`big` of .* would take up"):
         load(tmp_path, 'npz("t.npz")', ["big: float[3, 100] = expand(reshape(x, [3, 1]), [3, 100])"], "1K", monkeypatch)
 
 
