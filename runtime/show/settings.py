@@ -94,13 +94,16 @@ as it is | fp32 |
 | `channels-last` | weights of convolutions laid out as these read them | convolutions over images |
 | `attention written out` | as products and a softmax in place of the fused kernel | attention |
 | `inductor` | networks compiled by `torch.compile`, in trainings of a quarter of an hour or more where it \
-gains 10 % | what `grad` does not differentiate |
+gains 10 % | what `grad` does not differentiate, no loops over turns, no `recompute` |
 
 Before all of that, a step that would take more than nine tenths of the free memory gets less to keep: the block of
 `recompute`, or where none is set the one with which the step just fits, computes its activations a second time. What
 is learned stays the same, to the bit on a processor.
 
-The first two cost nothing, and are taken without a trial. Trials take 2 % of the training's time or less, and a
+The first two cost nothing, and are taken without a trial. So do two that are done as the step is written: loops
+compute turn by turn only what depends on their state, and one that is a gated recurrent unit, whatever its parts are
+called, runs as one operation, whose backward gathers the gradients of its weights after the loop; the latter in fp32,
+and where `grad` differentiates nothing. Trials take 2 % of the training's time or less, and a
 training of fewer than 500 steps, or less than three seconds by the first of them, has none. What they do is undone:
 weights, buffers and random generators start as they would have without. One line tells what was tried and what each
 gained, as does `plan` in `config.json`; a run that is resumed or measured takes its recorded plan, and so repeats its
@@ -112,9 +115,10 @@ that follows the spec line by line, as PyTorch does by default, and leaves the m
 `dlc train FILE -o RUN --resume` goes on from the newest checkpoint whose bytes are those that were written; damaged
 ones are named, skipped, and kept as `checkpoints/N.damaged`. The training ends in the very same bits as one that
 nothing stopped, on the same machine with the same version of PyTorch; `dlc train --verify-resume` proves it for a spec,
-by a second training that is killed at a random step. Another spec, other data or another number of processes is an
-error that says what has changed; with `--force` training goes on all the same, if weights and optimiser fit, and
-`config.json` takes note of it.
+by a second training that is killed at a random step. Another spec or other data is an error that says what has changed;
+with `--force` training goes on all the same, if weights and optimiser fit, and `config.json` takes note of it. Another
+number of processes takes the same examples, and may differ in the last bits, which is told; see
+[growing](growing.md).
 
 Ctrl-C and SIGTERM write a checkpoint first; a second Ctrl-C ends at once. A loss or a gradient that is not finite ends
 the training before it changes a weight, and says where in the network it came up first.
