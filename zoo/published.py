@@ -16,13 +16,21 @@ def published(
     what: str,
     small: Mapping[str, Any],
     others: Mapping[int, Mapping[str, Any]] | None = None,
+    *,
+    compared: Mapping[str, Any] | None = None,
 ) -> Measure:
-    """A row for a network of so many numbers. others: sizes of its relatives, and what makes it one of them."""
+    """A row for a network of so many numbers. others: sizes of its relatives, and what makes it one of them.
+
+    compared: what makes it as small as it is when its export is compared; by default it is whole.
+    """
     sizes = {count: {}, **(others or {})}
 
     def measure(shop: Workshop) -> str:
+        shop.compared = compared or {}
+        told = f"; compared with {', '.join(f'{name} {value}' for name, value in shop.compared.items())}"
         found = {due: learned(shop, model, **given) for due, given in sizes.items()}
-        return need(all(due == size for due, size in found.items()), ", ".join(f"{size:,}" for size in found.values()))
+        counts = ", ".join(f"{size:,}" for size in found.values())
+        return need(all(due == size for due, size in found.items()), counts + (told if compared else ""))
 
     return row(spec, what=what, asked=" and ".join(f"{due:,}" for due in sizes), data="none", small=small)(measure)
 

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from click.testing import CliRunner
 
 import dlc
-from dlc.grammar.diagnostics import Refusal
+from dlc.grammar import ast
+from dlc.grammar.diagnostics import Refusal, Sink
+from dlc.grammar.parse import parse
 from dlc.runtime.cli.group import commands
 from dlc.runtime.measure import measure_run
 from dlc.runtime.procedures import call, choose_procedure, ports
@@ -105,6 +107,7 @@ class Workshop:
         self.spec = spec.absolute()
         self.folder = folder.absolute()
         self.trainings: list[Trained] = []
+        self.compared: Mapping[str, object] = {}  # overrides for models that are exported untrained
 
     def train(self, name: str | None = None, /, *, epochs: int | None = None, **overrides: Any) -> Trained:
         """Trains a `train` block, or the only one, from its beginning.
@@ -152,7 +155,7 @@ class Workshop:
     def untrained(self, **overrides: Any) -> Iterator[Export]:
         """Exports with fresh weights those models of the spec that no training made an instance of."""
         trained = {model for trained in self.trainings for model in trained.run.spec.models.values()}
-        for name, model in self.load(**overrides).program.models.items():
+        for name, model in self.load(**{**self.compared, **overrides}).program.models.items():
             if name not in trained:
                 yield _fresh(model, self.folder / f"{name}.onnx")
 
@@ -172,8 +175,10 @@ def _fresh(model: Model, path: Path) -> Export:
 
 
 def _models(trained: Trained) -> set[str]:
-    """The instances that are of a model; those of a bare block or operation are no networks by themselves."""
-    declared = trained.run.program.models
+    """The instances that are of a model, of the spec's own or of one that it imports from; those of a bare block or
+    operation are no networks by themselves."""
+    items = [item for source in trained.run.program.sources for item in parse(source, Sink()).items]
+    declared = {item.name.id for item in items if isinstance(item, ast.Block) and item.kind == "model"}
     return {instance for instance, model in trained.run.spec.models.items() if model in declared}
 
 

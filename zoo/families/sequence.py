@@ -59,6 +59,7 @@ published(
     "a transformer that reads in both directions",
     {"vocab": 40, "width": 16, "depth": 1, "heads": 2, "context": 12},
     {335_141_888: {"width": 1024, "depth": 24, "heads": 16}},
+    compared={"depth": 2},
 )
 published(
     "sequence/gpt2",
@@ -67,6 +68,7 @@ published(
     "a transformer that reads what stands before",
     {"vocab": 40, "width": 16, "depth": 1, "heads": 2, "context": 12},
     {354_823_168: {"width": 1024, "depth": 24, "heads": 16}},
+    compared={"depth": 2},
 )
 published(
     "sequence/t5",
@@ -74,6 +76,7 @@ published(
     60_506_624,
     "text in, text out; learned biases for distances",
     {"vocab": 40, "width": 16, "depth": 1, "heads": 2, "hidden": 32},
+    compared={"depth": 2},
 )
 
 
@@ -103,7 +106,7 @@ def masked_words(shop: Workshop) -> str:
     what="a small GPT-2: next token",
     asked="< 3 bits a byte; writes",
     data="python_docs",
-    small={"width": 16, "settings.batch": 200},
+    small={"width": 16, "settings.batch": 200, "write.count": 4},
 )
 def gpt(shop: Workshop) -> str:
     trained = shop.train()

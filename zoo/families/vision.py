@@ -95,6 +95,7 @@ published(
     "an image is a sentence of patches",
     {"size": 32, "width": 32, "depth": 2, "heads": 2, "classes": 10},
     {304_326_632: {"width": 1024, "depth": 24, "heads": 16}},
+    compared={"depth": 2},
 )
 
 
