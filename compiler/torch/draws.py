@@ -20,14 +20,14 @@ _OF_BATCH = '''def of_batch(draw: Callable[[], Tensor], axis: int) -> Tensor:
 
 def shared(files: FileParts, node: Node, op: Op, code: Code) -> Code:
     """The expression of an operation, drawing for the whole batch where it draws for examples."""
-    axis = _axis(files.batch, node, op) if files.batch is not None else None
+    axis = _axis(files.batch, node, op)
     if axis is None:
         return code
     files.functions[OF_BATCH] = _OF_BATCH
     return Code(f"{OF_BATCH}(lambda: {code}, {axis})")
 
 
-def _axis(batch: Symbol | None, node: Node, op: Op) -> int | None:
+def _axis(batch: frozenset[Symbol], node: Node, op: Op) -> int | None:
     """The axis of what is drawn along which the examples lie; none where nothing is drawn, or the same for all."""
     dropping = op.stateful and type(op).flow_in_training is Op.flow_in_training
     if not op.random and not dropping:
@@ -37,6 +37,6 @@ def _axis(batch: Symbol | None, node: Node, op: Op) -> int | None:
         drawn.insert(0, op.noise(*node.operand_types).type)
     for type_ in drawn:
         for axis, size in enumerate(type_.shape):
-            if batch in size.symbols():
+            if batch & size.symbols():
                 return axis
     return None

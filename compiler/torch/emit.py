@@ -67,7 +67,7 @@ def emit_training(train: TrainSpec, passes: tuple[Pass, ...] = LOOPS, *, shared:
     augment = train.data.augment
     measured = [step.graph for step in (train.step, train.evaluate) if step is not None]
     graphs = [*([augment] if augment is not None else []), *measured]
-    files = FileParts(batch=batch_of(train.step.graph) if shared else None)
+    files = FileParts(batch=frozenset(map(batch_of, graphs)) if shared else frozenset())
     taken = ("step", "evaluate", "finish", "finish_evaluate", "minimize", AUGMENT)
     drafting, merged = _drafted(train, graphs, files, taken, passes)
     measuring = Measuring(train.step)

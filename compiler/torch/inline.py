@@ -20,12 +20,12 @@ BRANCHES = 3  # operands in such number stand on lines of their own, so their wi
 class FileParts:
     """What the file needs besides its classes: imports, and functions that operations ask for.
 
-    batch: the size of a batch of which each process has a share, where random draws are those of the whole.
+    batch: what stands for the size of a batch, in each graph, of which several processes have a share.
     """
 
     imports: set[str] = field(default_factory=set[str])
     functions: dict[str, str] = field(default_factory=dict[str, str])
-    batch: Symbol | None = None
+    batch: frozenset[Symbol] = frozenset()
 
 
 @dataclass(eq=False, slots=True)

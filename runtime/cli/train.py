@@ -27,7 +27,7 @@ INTERRUPTED = 130
 @click.argument("selection", type=SELECTION, metavar="FILE[:TRAIN]")
 @click.option("-o", "output", metavar="RUN", help="The run's folder; runs/ and the name of the file by default.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint of the run, if it has one.")
-@click.option("--force", is_flag=True, help="Go on even with another spec, data or number of processes, if it can be.")
+@click.option("--force", is_flag=True, help="Go on even with another spec or other data, if it can be.")
 @click.option("--verify-resume", "verify", is_flag=True, help="Train twice, once killed and resumed, and compare.")
 @click.option("--epochs", type=click.IntRange(min=1), help="How many in all, in place of what the settings say.")
 @click.option("--device", metavar="NAME", help="As PyTorch names it; the accelerator by default, if there is one.")

@@ -36,6 +36,8 @@ class _Whole(TorchDispatchMode):
         if torch.Tag.nondeterministic_seeded not in func.tags or self._share.count == self._own:
             return func(*args, **named)
         name = func.overloadpacket.__name__
+        if name == "multinomial" and args[0].dim() == 1:  # as many numbers as there are examples, by the same weights
+            return self._part(func(args[0], *self._size([args[1]]), *args[2:], **named))
         given = [self._embedded(each) if isinstance(each, Tensor) else each for each in args]
         if name in _FACTORIES and not isinstance(args[0], Tensor):
             given = [self._size(each) if isinstance(each, list | tuple) else each for each in args]

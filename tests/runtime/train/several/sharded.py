@@ -6,9 +6,11 @@ Called as `sharded.py SPEC STEPS OUT`; SHARD in the environment says that weight
 import json
 import os
 import sys
+import time
 from contextlib import nullcontext
-from itertools import islice
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -49,7 +51,7 @@ def _peak() -> int:
 
 
 def main(spec: str, steps: str, out: str) -> None:
-    torch.set_num_threads(1)
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     memory = Memory()
     register_optimizer_step_post_hook(memory.see)
     with joined_team(torch.device("cpu")) if "WORLD_SIZE" in os.environ else nullcontext(ALONE) as team:
@@ -69,8 +71,16 @@ def main(spec: str, steps: str, out: str) -> None:
             shard(chosen, task.instances, team)
             block = max(whole)
         loop = Loop(task, chosen.settings)
-        losses = [event.loss for event in islice(loop.events(), int(steps)) if isinstance(event, Stepped)]
-        found = {"losses": losses, "held": memory.most, "block": block, "peak": _peak()}
+        losses: list[float | None] = []
+        times = [time.perf_counter()]
+        for event in loop.events():
+            if isinstance(event, Stepped):
+                losses.append(event.loss)
+                times.append(time.perf_counter())
+            if len(losses) == int(steps):
+                break
+        step = median(after - before for before, after in pairwise(times))
+        found = {"losses": losses, "held": memory.most, "block": block, "peak": _peak(), "step": step}
         Path(f"{out}.{team.rank}").write_text(json.dumps(found))
 
 

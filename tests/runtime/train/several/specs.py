@@ -29,6 +29,13 @@ model GPT(tokens: int[N, T] < 11) -> (logits: float[N, T, 11]):
         h = h -> layer
     return h -> layer_norm -> linear(11)
 
+model Pixels(x: float[N, 1, 6, 6]) -> (y: float[N, 2]):
+    return x -> conv(4, kernel=3) -> relu -> flatten -> linear(2)
+
+model Hebb(x: float[N, 3]) -> (y: float[N, 2]):
+    weight W: float[3, 2] = 0
+    return x @ W
+
 data Points:
     source = generate(150)
     x: float[3] = normal(3)
@@ -40,6 +47,14 @@ data Pictures:
     source = generate(120)
     x: float[36] = normal(36)
     y: float[2] = stack(mean(x), std(x))
+    split = (train=0.7, valid=0.3)
+
+data Images:
+    source = generate(120)
+    x: float[1, 6, 6] = reshape(normal(36), 1, 6, 6)
+    y: float[2] = stack(mean(x), std(x))
+    augment:
+        x = x -> random_crop(6, pad=1) -> random_flip -> random_erase(p=0.5)
     split = (train=0.7, valid=0.3)
 
 data Words:
@@ -109,6 +124,25 @@ SPECS = {
         settings=ADAM,
     ),
     "more processes than examples": fit(MSE, net="Plain", batch="1"),
+    "draws": fit(
+        """t = randint(N, below=5)
+        z = normal(N, 4, 3)
+        same = normal(3)
+        kept = bernoulli(N, 3, p=0.7)
+        one = categorical(uniform(N, 5) + 0.1)
+        other = categorical(uniform(5) + 0.1, N)
+        h = x * kept + 0.1 * mean(z * uniform_like(z), axis=1) + 0.1 * same
+        scale = 1 + 0.1 * cast(t + one + other, "float")
+        minimize mse(net(h) * scale[:, none], y)
+        report first = mean(cast(t, "float"))""",
+        net="Plain",
+    ),
+    "augmentation": fit("minimize mse(net(x), y)", data="Images", net="Pixels", settings=ADAM),
+    "means assigned": fit(
+        """report error = mse(net(x), y)
+        net.W := 0.9 * net.W + 0.1 * (x.T @ y) / N""",
+        net="net = Hebb()",
+    ),
     "measures": fit(
         """guess = net(x)
         minimize mse(guess, y)
