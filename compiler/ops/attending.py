@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from dlc.compiler.dim import Dim
@@ -83,37 +82,39 @@ class Standard:
         )
 
     def _pieces(self, g: OnnxContext, q: OnnxValue, k: OnnxValue, v: OnnxValue) -> OnnxValue:
+        """Pieces of one length, the last perhaps shorter, so that few sizes are needed: they cost time at any length."""
         length = self.query.shape[self._axis]
-        ends = [length * piece // PIECES for piece in range(PIECES + 1)]
-        hidden = self._hidden(g, ends[-2], length)
+        piece = (length + (PIECES - 1)) // PIECES
+        hidden = self._hidden(g, piece)
         results: list[OnnxValue] = []
-        for start, end in pairwise(ends):
-            queries = self._slice(g, q, start, end)
-            keys, values = (self._slice(g, each, Dim.of(0), end) for each in (k, v))
-            if start == 0:
-                results.append(self._operator(g, queries, keys, values, is_causal=1))
-            else:
-                later = self._shifted(g, hidden, end - start, ends[-2] - start, ends[-2] - start + end)
-                results.append(self._operator(g, queries, keys, values, later, is_causal=0))
+        queries = g.multi("Split", q, results=PIECES, axis=self._axis, num_outputs=PIECES)
+        for number, own in enumerate(queries):
+            last = number == PIECES - 1
+            end = length if last else piece * (number + 1)
+            keys, values = (self._until(g, each, end) for each in (k, v))
+            if number == 0:
+                results.append(self._operator(g, own, keys, values, is_causal=1))
+                continue
+            start = piece * (PIECES - 1 - number)
+            ends = [length - piece * (PIECES - 1), length] if last else [piece, piece * PIECES]
+            later = g.op("Slice", hidden, g.sizes([Dim.of(0), start]), g.sizes(ends), g.ints([0, 1]))
+            results.append(self._operator(g, own, keys, values, later, is_causal=0))
         return g.op("Concat", *results, axis=self._axis)
 
-    def _slice(self, g: OnnxContext, x: OnnxValue, start: Dim, end: Dim) -> OnnxValue:
-        return g.op("Slice", x, g.sizes([start]), g.sizes([end]), g.ints([self._axis]))
+    def _until(self, g: OnnxContext, x: OnnxValue, end: Dim) -> OnnxValue:
+        return g.op("Slice", x, g.ints([0]), g.sizes([end]), g.ints([self._axis]))
 
-    def _hidden(self, g: OnnxContext, start: Dim, end: Dim) -> OnnxValue:
-        """What is added to the scores of the queries from `start` on, so that they see no later key."""
+    def _hidden(self, g: OnnxContext, piece: Dim) -> OnnxValue:
+        """What is added to the scores of a last piece of full length, so that its queries see no later key.
+
+        An earlier piece sees as much less as it lies before: its own begins as many columns further on.
+        """
 
         def write() -> OnnxValue:
-            one = g.constant(1, DType.INT)
-            queries = g.op("Unsqueeze", g.op("Range", g.size(start), g.size(end), one), g.ints([1]))
-            keys = g.op("Range", g.constant(0, DType.INT), g.size(end), one)
+            start, end, one = g.size(piece * (PIECES - 1)), g.size(piece * PIECES), g.constant(1, DType.INT)
+            queries = g.op("Unsqueeze", g.op("Range", start, end, one), g.ints([1]))
+            keys = g.op("Range", g.constant(0, DType.INT), end, one)
             zero, never = (g.constant(number, self.query.dtype) for number in (0.0, -math.inf))
             return g.op("Where", g.op("GreaterOrEqual", queries, keys), zero, never)
 
-        return g.once(f"hidden from {start} to {end}", write)
-
-    def _shifted(self, g: OnnxContext, hidden: OnnxValue, rows: Dim, start: Dim, end: Dim) -> OnnxValue:
-        """What hides keys from an earlier piece: the last one's rows, the columns as many further on."""
-        if start == 0:
-            return hidden
-        return g.op("Slice", hidden, g.sizes([Dim.of(0), start]), g.sizes([rows, end]), g.ints([0, 1]))
+        return g.once(f"hidden in pieces of {piece}", write)
