@@ -82,7 +82,7 @@ class Standard:
         )
 
     def _pieces(self, g: OnnxContext, q: OnnxValue, k: OnnxValue, v: OnnxValue) -> OnnxValue:
-        """Pieces of one length, the last perhaps shorter, so that few sizes are needed: they cost time at any length."""
+        """Pieces of one length but for the last, so that few sizes are needed, which cost time at any length."""
         length = self.query.shape[self._axis]
         piece = (length + (PIECES - 1)) // PIECES
         hidden = self._hidden(g, piece)
