@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib import import_module
 from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.checkpoint import checkpoint
 
 from dlc.compiler.graph import blocks_of
 from dlc.compiler.program import TrainSpec
 
 _CALLED = "forward"
+_checkpoint: Any = import_module("torch.utils.checkpoint")  # whose types are open
 
 
 def recompute(instances: Mapping[str, nn.Module], spec: TrainSpec, block: str) -> None:
@@ -47,8 +48,7 @@ class _Again:
     def __call__(self, *given: Any) -> Any:
         if not torch.is_grad_enabled():
             return self._forward(*given)
-        run: Any = checkpoint  # which leaves its types open
-        return run(self._forward, *given, use_reentrant=False, context_fn=self._contexts)
+        return _checkpoint.checkpoint(self._forward, *given, use_reentrant=False, context_fn=self._contexts)
 
     def _contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         return nullcontext(), _untouched(self._module)
