@@ -84,6 +84,75 @@ class GatedStates(torch.autograd.Function):
         return grad_x, d, torch.cat([of_both, of_last]), None'''
 
 
+_LSTM = '''\
+def lstm_states(x, h, c, weight_x, weight_h, bias, peephole=None):
+    """The states and the cells of long short-term memory over x [T, N, d], the first ones h and c, each as
+    [T + 1, N, width].
+
+    Rows of the weights: the input gate, the output gate, the forget gate, the candidate.
+    """
+    bias_x, bias_h = bias.chunk(2)
+    return CellStates.apply(F.linear(x, weight_x, bias_x + bias_h), h, c, weight_h, peephole)
+
+
+class CellStates(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, h, c, weight, peephole):
+        gates = torch.empty_like(x)
+        states, cells = x.new_empty(2, len(x) + 1, *h.shape)
+        squashed = x.new_empty(len(x), *h.shape)  # cells, as the output gate lets them out
+        states[0], cells[0] = h, c
+        turns = zip(x, gates, states, cells, squashed, states[1:], cells[1:], strict=False)
+        for x_t, gates_t, state, cell, out, after, new in turns:
+            torch.addmm(x_t, state, weight.T, out=gates_t)
+            i, o, f, g = gates_t.chunk(4, dim=1)
+            if peephole is None:
+                gates_t[:, : 3 * h.shape[1]].sigmoid_()
+            else:
+                see_i, see_o, see_f = peephole.chunk(3)
+                i.addcmul_(see_i, cell).sigmoid_()
+                f.addcmul_(see_f, cell).sigmoid_()
+            torch.mul(f, cell, out=new).addcmul_(i, g.tanh_())
+            if peephole is not None:
+                o.addcmul_(see_o, new).sigmoid_()
+            torch.mul(o, torch.tanh(new, out=out), out=after)
+        ctx.save_for_backward(gates, states, cells, squashed, weight, peephole)
+        return states, cells
+
+    @staticmethod
+    def backward(ctx, grad_states, grad_cells):
+        if torch.is_grad_enabled():
+            raise ValueError("a memory whose weights' gradients are gathered is differentiated once")
+        gates, states, cells, squashed, weight, peephole = ctx.saved_tensors
+        i, o, f, g = gates.chunk(4, dim=2)
+        before = cells[:-1]
+        to_i, to_g = g * i * (1 - i), i * (1 - g * g)
+        to_f, to_o = before * f * (1 - f), squashed * o * (1 - o)
+        to_c = o * (1 - squashed * squashed)
+        grad_x = torch.empty_like(gates)
+        dh, dc = grad_states[-1], grad_cells[-1]
+        for t in range(len(gates) - 1, -1, -1):
+            di, do, df, dg = grad_x[t].chunk(4, dim=1)
+            torch.mul(dh, to_o[t], out=do)
+            dc = torch.addcmul(dc, dh, to_c[t])
+            if peephole is not None:
+                see_i, see_o, see_f = peephole.chunk(3)
+                dc.addcmul_(do, see_o)
+            torch.mul(dc, to_i[t], out=di)
+            torch.mul(dc, to_f[t], out=df)
+            torch.mul(dc, to_g[t], out=dg)
+            dh = torch.addmm(grad_states[t], grad_x[t], weight)
+            dc = torch.addcmul(grad_cells[t], dc, f[t])
+            if peephole is not None:
+                dc.addcmul_(di, see_i).addcmul_(df, see_f)
+        of_weight = grad_x.flatten(0, 1).T @ states[:-1].flatten(0, 1)
+        if peephole is None:
+            return grad_x, dh, dc, of_weight, None
+        di, do, df, _ = grad_x.chunk(4, dim=2)
+        seen = (di * before, do * cells[1:], df * before)
+        return grad_x, dh, dc, of_weight, torch.cat([each.sum((0, 1)) for each in seen])'''
+
+
 class GruStates(Op):
     """All states of a gated recurrent unit, that before the first turn included.
 
@@ -111,4 +180,46 @@ class GruStates(Op):
         return t.call(t.defining(_GRU), *operands, self.reset_after)
 
     def macs(self, x: Tensor, h: Tensor, weight_x: Tensor, weight_h: Tensor, bias: Tensor) -> Dim:
+        return x.shape[0] * x.shape[1] * (product(weight_x.shape) + product(weight_h.shape))
+
+
+class LstmStates(Op):
+    """All states and cells of long short-term memory, those before the first turn included. `peephole`: what the cell
+    is multiplied with in the input, the output and the forget gate."""
+
+    hidden = True
+    no_onnx = "training alone runs a recurrence as one operation; an export has ONNX's own"
+    examples = (
+        Example("T N 3", "N 4", "N 4", "16 3", "16 4", "32", gives=("T+1 N 4", "T+1 N 4")),
+        Example("T N 3", "N 4", "N 4", "16 3", "16 4", "32", "12", gives=("T+1 N 4", "T+1 N 4")),
+    )
+
+    def infer(
+        self,
+        x: Tensor,
+        h: Tensor,
+        c: Tensor,
+        weight_x: Tensor,
+        weight_h: Tensor,
+        bias: Tensor,
+        peephole: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        require_rank("x", x, 3)
+        for name, operand in (("h", h), ("weight_x", weight_x), ("weight_h", weight_h)):
+            require_rank(name, operand, 2)
+        rows = h.shape[1] * 4
+        if weight_x.shape != (rows, x.shape[2]) or weight_h.shape != (rows, h.shape[1]) or bias.shape != (rows * 2,):
+            raise ShapeError("weight_x", f"the weights {weight_x}, {weight_h} and {bias} do not fit {x} and {h}")
+        if c.shape != h.shape:
+            raise ShapeError("c", f"the cell is {c}, and the state {h}")
+        if peephole is not None and peephole.shape != (h.shape[1] * 3,):
+            raise ShapeError("peephole", f"the peepholes {peephole} do not fit a cell {c}")
+        each = h.reshaped((x.shape[0] + 1, *h.shape))
+        return each, each
+
+    def torch(self, t: TorchContext, *operands: Code) -> Code:
+        return t.call(t.defining(_LSTM), *operands)
+
+    def macs(self, x: Tensor, *operands: Tensor) -> Dim:
+        weight_x, weight_h = operands[2:4]
         return x.shape[0] * x.shape[1] * (product(weight_x.shape) + product(weight_h.shape))

@@ -13,9 +13,9 @@ _CALLED = "self torch nn F Tensor math range len min max sum zip super int float
 # Functions that operations ask for, at the top of the file.
 _DEFINED = """
     alibi_bias apply_rope auroc_score bleu_score class_counts cut_mix f1_score gaussian_divergence gru_states gru_step
-    in_box iou_score
-    macro_average mix_up ngram_counts of_batch pick_index precision_score r2_parts r2_score random_erase random_window
-    recall_score run_recurrent segment_max segment_mean segment_softmax segment_sum sinusoid_table
+    in_box iou_score lstm_states lstm_step macro_average mix_up ngram_counts of_batch pick_index precision_score
+    r2_parts r2_score random_erase random_window recall_score rnn_sum run_recurrent segment_max segment_mean
+    segment_softmax segment_sum sinusoid_table
 """
 RESERVED = frozenset(f"{_CALLED} {_DEFINED}".split())
 

@@ -13,7 +13,7 @@ from torch import nn
 from dlc.runtime.train.plan.text import called
 from dlc.runtime.train.task import Task
 
-_TURNS = {"unbind", "gru_states"}
+_TURNS = {"unbind", "gru_states", "lstm_states"}
 
 SECONDS = 20.0  # what compiling a network of medium size took, forward and backward
 

@@ -57,6 +57,21 @@ model Net(x: float[N, T, 3], h: float[N, 5]) -> (hs: float[N, T, 5], last: float
         h = sigmoid(o) * tanh(c)
     return hs, h
 """
+PEEPHOLES = LSTM.replace(
+    """        c = sigmoid(f) * c + sigmoid(i) * tanh(g)
+        h = sigmoid(o) * tanh(c)
+""",
+    """        c = sigmoid(f + peek[2] * c) * c + sigmoid(i + peek[0] * c) * tanh(g)
+        h = sigmoid(o + peek[1] * c) * tanh(c)
+""",
+).replace("    c = zeros(N, 5)\n", "    weight peek: float[3, 5] ~ uniform(-1, 1)\n    c = zeros(N, 5)\n")
+SIMPLE = """
+model Net(x: float[N, T, 3], h: float[N, 5]) -> (hs: float[N, T, 5], last: float[N, 5]):
+    both = linear(5)
+    loop x_t in x along 1 collecting h as hs:
+        h = concat(x_t, h, axis=1) -> both -> tanh
+    return hs, h
+"""
 
 
 def graph(text: str, folder: Path) -> Graph:
@@ -89,17 +104,21 @@ def given(text: str, turns: int) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("turns", [1, 2, 7])
-@pytest.mark.parametrize("text", [BEFORE, AFTER, LAST, FIRST_AXIS], ids=["before", "after", "last", "axis 0"])
+@pytest.mark.parametrize(
+    "text",
+    [BEFORE, AFTER, LAST, FIRST_AXIS, LSTM, PEEPHOLES],
+    ids=["before", "after", "last", "axis 0", "lstm", "peepholes"],
+)
 def test_results_and_gradients_are_those_of_the_plain_loop(text: str, turns: int, tmp_path: Path) -> None:
     fast, plain = module(text, tmp_path, (gather, *LOOPS)), module(text, tmp_path, ())
     fast.load_state_dict(plain.state_dict())
-    assert "gru_states(" in emit_graph(graph(text, tmp_path), (gather, *LOOPS))
+    assert "_states(" in emit_graph(graph(text, tmp_path), (gather, *LOOPS))
     x, h = given(text, turns)
     for ours, theirs in zip(gradients(fast, x, h), gradients(plain, x, h), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("text", [BEFORE, AFTER], ids=["before", "after"])
+@pytest.mark.parametrize("text", [BEFORE, AFTER, PEEPHOLES], ids=["before", "after", "peepholes"])
 def test_no_turns_give_the_first_state(text: str, tmp_path: Path) -> None:
     net = module(text, tmp_path, (gather, *LOOPS))
     x, h = given(text, 0)
@@ -130,14 +149,15 @@ def test_weights_that_learn_nothing_have_no_gradient(tmp_path: Path) -> None:
     assert all(weight.grad is None for weight in net.parameters())
 
 
-def test_gradients_of_gradients_are_refused_not_wrong(tmp_path: Path) -> None:
-    net = module(AFTER, tmp_path, (gather, *LOOPS))
+@pytest.mark.parametrize("text", [AFTER, LSTM], ids=["gru", "lstm"])
+def test_gradients_of_gradients_are_refused_not_wrong(text: str, tmp_path: Path) -> None:
+    net = module(text, tmp_path, (gather, *LOOPS))
     x, h = given(AFTER, 3)
     with pytest.raises(ValueError, match="differentiated once"):
         torch.autograd.grad(net(x.requires_grad_(), h)[1].sum(), x, create_graph=True)
 
 
-@pytest.mark.parametrize("text", [OTHER, LSTM], ids=["other", "lstm"])
+@pytest.mark.parametrize("text", [OTHER, SIMPLE], ids=["other", "simple"])
 def test_what_is_no_gated_unit_stays_as_it_is(text: str, tmp_path: Path) -> None:
     made = graph(text, tmp_path)
     assert emit_graph(made, (gather, *LOOPS)) == emit_graph(made, LOOPS)
