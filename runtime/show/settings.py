@@ -102,13 +102,13 @@ is learned stays the same, to the bit on a processor.
 
 The first two cost nothing, and are taken without a trial. So do two that are done as the step is written: loops
 compute turn by turn only what depends on their state, and one that is a gated recurrent unit or a long short-term
-memory, whatever its parts are called, runs as one operation, whose backward gathers the gradients of its weights after
-the loop; the latter in fp32, and where `grad` differentiates nothing. Trials take 2 % of the training's time or less, and a
-training of fewer than 500 steps, or less than three seconds by the first of them, has none. What they do is undone:
-weights, buffers and random generators start as they would have without. One line tells what was tried and what each
-gained, as does `plan` in `config.json`; a run that is resumed or measured takes its recorded plan, and so repeats its
-bits. Two trainings of one spec may get different plans, and differ in the last bits: `plan = "plain"` runs the text
-that follows the spec line by line, as PyTorch does by default, and leaves the machine no choice.
+memory, whatever its parts are called, runs as one operation, whose backward gathers the gradients of its weights
+after the loop; the latter in fp32, and where `grad` differentiates nothing. Trials take 2 % of the training's time or
+less, and a training of fewer than 500 steps, or less than three seconds by the first of them, has none. What they do
+is undone: weights, buffers and random generators start as they would have without. One line tells what was tried and
+what each gained, as does `plan` in `config.json`; a run that is resumed or measured takes its recorded plan, and so
+repeats its bits. Two trainings of one spec may get different plans, and differ in the last bits: `plan = "plain"`
+runs the text that follows the spec line by line, as PyTorch does by default, and leaves the machine no choice.
 
 ## Going on
 
