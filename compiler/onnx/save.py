@@ -1,4 +1,9 @@
-"""ONNX models as files: whole or not at all, with one weight at a time in memory."""
+"""ONNX models as files: whole or not at all, with one weight at a time in memory.
+
+Files are on the disk before they get their name. Renaming alone protects against a process that ends, not against power
+that fails: file systems may then keep the name and lose the numbers, and a model of zeros gives no error. Other
+exporters do not wait for the disk; of a large model it is most of the time that ours takes.
+"""
 
 from __future__ import annotations
 
