@@ -143,7 +143,10 @@ def trained(text: str, path: Path, steps: int, batch: int, memory: str) -> Train
             raise SystemExit(f"{' '.join(command)} failed:\n{told}")
         result: dict[str, Any] = json.loads(told)
         weights = (run / "model.safetensors").read_bytes()
-        return Trained(result["steps"] * batch / result["seconds"], usage.ru_maxrss * 1024, seconds, weights)
+        rate, memory_used = result["steps"] * batch / result["seconds"], usage.ru_maxrss * 1024
+        told = f"{path.name}, {memory}: {rate:,.0f} examples/s, {memory_used / 2**30:.2f} GiB, {seconds:.0f} s in all"
+        print(told, file=sys.stderr, flush=True)
+        return Trained(rate, memory_used, seconds, weights)
 
 
 def disk_rate(path: Path) -> float:
