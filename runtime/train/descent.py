@@ -91,11 +91,11 @@ class Descent:
     def tensors(self) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
         for number, group in enumerate(self._groups.values()):
-            found |= group.tensors(number, self.team)[0]
+            found |= group.tensors(number)[0]
         return found
 
     def record(self) -> dict[str, Any]:
-        groups = [group.tensors(number, self.team)[1] for number, group in enumerate(self._groups.values())]
+        groups = [group.tensors(number)[1] for number, group in enumerate(self._groups.values())]
         return {"groups": groups, "scale": self.scale, "good": self._good}
 
     def restore(self, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:

@@ -67,8 +67,8 @@ class Group:
 
     # --- what it takes to go on ---
 
-    def tensors(self, number: int, team: Team = ALONE) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """The state as tensors by name, and as JSON that refers to them. What waits is the sum over the processes."""
+    def tensors(self, number: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """The state as tensors by name, and as JSON that refers to them."""
         tensors: dict[str, Tensor] = {}
         states = [
             {
@@ -78,13 +78,11 @@ class Group:
             }
             for optimizer in self.optimizers
         ]
-        waiting = {
-            name: gradient.clone()
+        gathered = {
+            name: pack(gradient, f"gradient.{number}.{name}", tensors)
             for name, gradient in zip(self.names, self.gathered, strict=True)
             if gradient is not None
         }
-        team.gather_([*waiting.values()])
-        gathered = {name: pack(gradient, f"gradient.{number}.{name}", tensors) for name, gradient in waiting.items()}
         record = {"weights": self.names, "using": self.using, "optimizer": self.choice.name, "states": states}
         return tensors, {**record, "gathered": gathered, "examples": self.examples}
 
@@ -110,7 +108,7 @@ class Group:
             for name, weight in zip(self.names, self.weights, strict=True)
         ]
         self.examples = int(record["examples"])
-        if not team.leads and not team.shards:  # the first process has what waits, for all
+        if not team.leads and not team.shards:  # what waits is from one process, which the first is now
             self.gathered = [None if gradient is None else gradient.zero_() for gradient in self.gathered]
 
 

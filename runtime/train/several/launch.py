@@ -140,7 +140,7 @@ def _told(processes: Sequence[_Process]) -> int:
     if code > 0 and first.rank == 0:
         return code
     ended = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with the code {code}"
-    if code > 0:
+    if first.rank:
         first.said.seek(0)
         sys.stderr.write(first.said.read().decode(errors="replace"))
     raise Refusal(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -159,11 +158,26 @@ def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
         yield bucket
 
 
-def _follow(launcher: int) -> None:
+@contextmanager
+def _following() -> Generator[None, None, None]:
     """Asks this process to stop when the one that started it has gone."""
-    while os.getppid() == launcher:
-        time.sleep(0.5)
-    os.kill(os.getpid(), signal.SIGTERM)
+    launcher, ended = int(os.environ.get(LAUNCHER, "0")), threading.Event()
+
+    def follow() -> None:
+        while not ended.wait(0.5):
+            if os.getppid() != launcher:
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+    thread = threading.Thread(target=follow, name="launcher", daemon=True)
+    if launcher:
+        thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        if launcher:
+            thread.join()
 
 
 @contextmanager
@@ -173,15 +187,14 @@ def joined_team(device: torch.device) -> Generator[Several, None, None]:
     store = os.environ.get(STORE)
     named: dict[str, Any] = {"init_method": f"file://{store}" if store else "env://"}
     named |= {"rank": int(os.environ["RANK"]), "world_size": int(os.environ["WORLD_SIZE"]), "timeout": _PATIENCE}
-    if LAUNCHER in os.environ:
-        threading.Thread(target=_follow, args=(int(os.environ[LAUNCHER]),), daemon=True).start()
     with reaching():
         if device.type == "cuda":
             torch.cuda.set_device(device)
         _dist.init_process_group("nccl" if device.type == "cuda" else "gloo", **named)
+    team = Several(device)
     try:
-        team = Several(device)
-        yield team
+        with _following():
+            yield team
         team.total([0.0])  # what one still has to send, the others must be there for
     except RuntimeError as error:
         raise team.lost(error) or error from error

@@ -12,7 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from dlc.runtime.cli.group import commands
 from dlc.runtime.train.run import Run
 from dlc.runtime.train.trainer import evaluate
 from tests.runtime.train.several.specs import fit
@@ -77,6 +79,13 @@ def test_torchrun_starts_the_same(folder: Path, alone: Path) -> None:
     out, _ = dlc("train", folder / "spec.dl", "-o", folder / "run", "--device", "cpu", "--json", under=under)
     assert json.loads(out)["finished"]
     agree(folder / "run", alone)
+
+
+@pytest.mark.parametrize("options", [["--shard"], ["--devices", "2", "--verify-resume"], ["--devices", "0"]])
+def test_options_that_make_no_sense(options: list[str], folder: Path) -> None:
+    given = ["train", str(folder / "spec.dl"), "-o", str(folder / "none"), *options]
+    assert CliRunner().invoke(commands, given).exit_code == 2
+    assert not (folder / "none").exists()
 
 
 def test_what_cannot_be_shared_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
