@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dlc.compiler.calls import every_node
-from dlc.compiler.elaborate.reach import overlap, uses
+from dlc.compiler.elaborate.reach import FLAT, overlap, uses
 from dlc.compiler.graph import (
     Assign,
     Call,
@@ -28,23 +28,6 @@ from dlc.compiler.graph import (
 )
 from dlc.compiler.op import Op
 from dlc.compiler.program import Minimize, Step
-
-_FLAT = frozenset(
-    {
-        "stop",
-        "sign",
-        "floor",
-        "ceil",
-        "round",
-        "floor_divide",
-        "zeros_like",
-        "ones_like",
-        "normal_like",
-        "uniform_like",
-        "bernoulli",
-    }
-)
-"""Operations whose derivative is zero wherever there is one."""
 
 _Key = int | str
 """A place in the flow: a value, by its id, or a weight, by its path."""
@@ -139,7 +122,7 @@ class Differentiation:
             case ReadWeight() | ReadModel():
                 assert node.module is not None
                 self._reads[id(node.outputs[0])] = node.module
-            case Op(name=name) if name in _FLAT:
+            case Op(name=name) if name in FLAT:
                 return
             case _:
                 pass

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from dlc.compiler.graph import Assign, Graph, Loop, ModelRef, Node
-from dlc.compiler.ops.gradients import Stop
+from dlc.compiler.graph import Assign, Call, Graph, Loop, ModelRef, Node, Value
+from dlc.compiler.op import Op
 from dlc.compiler.program import Minimize, Step
 from dlc.grammar.source import Span
+
+FLAT = frozenset(
+    {
+        "stop",
+        "sign",
+        "floor",
+        "ceil",
+        "round",
+        "floor_divide",
+        "zeros_like",
+        "ones_like",
+        "normal_like",
+        "uniform_like",
+        "bernoulli",
+    }
+)
+"""Operations whose derivative is zero wherever there is one."""
 
 
 def overlap(a: str, b: str) -> bool:
@@ -39,13 +56,7 @@ def assigned(graph: Graph) -> Iterator[str]:
 def differentiated(step: Step, effect: Minimize, over: Sequence[str]) -> list[tuple[int, Node]]:
     """The nodes, with their places, that gradients pass on their way from a loss to the weights that it updates."""
     nodes = list(enumerate(step.graph.nodes))
-    depends: set[int] = set()
-    for _, node in nodes:
-        if isinstance(node.action, Stop):
-            continue
-        learned = any(overlap(path, updated) for path in uses(node) for updated in over)
-        if learned or any(id(value) in depends for value in node.values):
-            depends.update(id(output) for output in node.outputs)
+    depends = _depending(step.graph.nodes, set(), "", over)
     needed = {id(effect.value)} & depends
     passed: list[tuple[int, Node]] = []
     for place, node in reversed(nodes):
@@ -53,6 +64,45 @@ def differentiated(step: Step, effect: Minimize, over: Sequence[str]) -> list[tu
             passed.append((place, node))
             needed.update(id(value) for value in node.values if id(value) in depends)
     return passed
+
+
+def cut(step: Step, effect: Minimize, over: Sequence[str]) -> Node | None:
+    """Where what a loss is computed from last had a derivative by these weights: the node that none passes."""
+    depends = _depending(step.graph.nodes, set(), "", over)
+    needed = {id(effect.value)}
+    for node in reversed(step.graph.nodes):
+        if not any(id(output) in needed for output in node.outputs):
+            continue
+        known = any(id(value) in depends for value in node.values)
+        if known or any(overlap(path, updated) for path in uses(node) for updated in over):
+            return None if any(id(output) in depends for output in node.outputs) else node
+        needed.update(id(value) for value in node.values)
+    return None
+
+
+def _depending(nodes: Iterable[Node], depends: set[int], around: str, over: Sequence[str]) -> set[int]:
+    """The values, by their ids, that have a derivative by the weights that are updated; nothing but a float has one.
+
+    depends: those of the values around these nodes that have. around: what stands before the paths of their modules.
+    """
+    for node in nodes:
+        outputs: Iterable[Value] = node.outputs
+        match node.action:
+            case Op(name=name) if name in FLAT:
+                continue
+            case Call(graph=graph) if not any(isinstance(operand, ModelRef) for operand in node.inputs):
+                given = zip(graph.inputs.values(), node.inputs, strict=True)
+                known = {id(inner) for inner, outer in given if isinstance(outer, Value) and id(outer) in depends}
+                own = around if node.module is None else f"{around}{node.module}."
+                inside = _depending(graph.nodes, known, own, over)
+                results = zip(node.outputs, graph.outputs, strict=True)
+                outputs = [outer for outer, inner in results if id(inner) in inside]
+            case _:
+                learned = any(overlap(f"{around}{path}", updated) for path in uses(node) for updated in over)
+                if not learned and not any(id(value) in depends for value in node.values):
+                    continue
+        depends.update(id(output) for output in outputs if output.type.dtype.is_float)
+    return depends
 
 
 def stale(step: Step, instances: Sequence[str]) -> Iterator[tuple[Minimize, Node, Span]]:

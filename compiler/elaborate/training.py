@@ -306,14 +306,13 @@ def _check_reach(top: Frame, step: Step, instances: Mapping[str, Module], origin
             told = f"`{idle[0]}`" if effect.over else "any weight"
             unreached = [_first_instance(top.slots()[path.partition(".")[0]]) for path in idle[:1]]
             labels = tuple(Label(place.span, "bound here") for place in unreached if place is not None)
-            top.refuse(
-                NothingTrained(
-                    f"this does not reach {told}, so there is nothing to learn from it",
-                    effect.span,
-                    label="computed without it" if effect.over else "computed without any of the instances",
-                    labels=labels,
-                )
-            )
+            where = reach.cut(step, effect, idle)
+            label = "computed without it" if effect.over else "computed without any of the instances"
+            if where is not None:
+                labels = (*labels, Label(where.span, "no gradient passes this"))
+                label = ""
+            message = f"this does not reach {told}, so there is nothing to learn from it"
+            top.refuse(NothingTrained(message, effect.span, label=label, labels=labels))
         updated |= found if not effect.over else set(over)
     for effect, node, changed in reach.stale(step, tuple(instances)):
         labels = (Label(node.span, "computed here, with the weights as they were"), Label(changed, "changed here"))
