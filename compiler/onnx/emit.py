@@ -78,10 +78,10 @@ class _Emitter:
             raise Refusal(*self._lowering.diagnostics)
         outputs = list(self._outputs())
         nodes, _ = used(self._writer.nodes, outputs)
-        if keep_apart(nodes):
+        body = OnnxGraph(graph.name, self._inputs, outputs, nodes, self._writer.initializers, graph.doc)
+        if keep_apart(body):
             self._writer.kinds.add("Sum")
         opset = opset_for(self._writer.kinds)
-        body = OnnxGraph(graph.name, self._inputs, outputs, nodes, self._writer.initializers, graph.doc)
         return Model(
             body,
             ir_version(opset),
