@@ -26,7 +26,7 @@ CHAPTERS: dict[str, tuple[str, ...]] = {
     "Metrics": ("classification", "metrics", "translation"),
     "Graphs and sets": ("segments",),
     "Gradients": ("gradients",),
-    "What the compiler makes of others": ("products", "steps"),
+    "What the compiler makes of others": ("products", "steps", "sequences"),
 }
 
 _HEAD = """\
