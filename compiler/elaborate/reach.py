@@ -71,11 +71,12 @@ def cut(step: Step, effect: Minimize, over: Sequence[str]) -> Node | None:
     depends = _depending(step.graph.nodes, set(), "", over)
     needed = {id(effect.value)}
     for node in reversed(step.graph.nodes):
-        if not any(id(output) in needed for output in node.outputs):
+        asked = [id(output) for output in node.outputs if id(output) in needed]
+        if not asked:
             continue
         known = any(id(value) in depends for value in node.values)
         if known or any(overlap(path, updated) for path in uses(node) for updated in over):
-            return None if any(id(output) in depends for output in node.outputs) else node
+            return None if any(output in depends for output in asked) else node
         needed.update(id(value) for value in node.values)
     return None
 
