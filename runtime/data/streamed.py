@@ -92,10 +92,7 @@ class Streamed(Examples):
     def fetch(self, rows: Rows) -> Batch:
         chosen = _within(self._chosen, rows)
         found = {name: stored.fetch(chosen).to(self._device) for name, stored in self._stored.items()}
-        self._touched += sum(stored.touched(_length(chosen)) for stored in self._stored.values())
-        if self._touched > _MAPPED:
-            self._touched = 0
-            self._room.release()
+        self._count(chosen, *self._stored)
         return found
 
     def to(self, device: torch.device) -> Streamed:
@@ -106,7 +103,17 @@ class Streamed(Examples):
 
     def column(self, name: str, rows: slice) -> NDArray[Any]:
         """A field of some examples."""
-        return self._stored[name].fetch(_within(self._chosen, rows)).numpy()
+        chosen = _within(self._chosen, rows)
+        found = self._stored[name].fetch(chosen).numpy()
+        self._count(chosen, name)
+        return found
+
+    def _count(self, chosen: Rows, *names: str) -> None:
+        """Counts what was looked at, and gives it back where it is much."""
+        self._touched += sum(self._stored[name].touched(_length(chosen)) for name in names)
+        if self._touched > _MAPPED:
+            self._touched = 0
+            self._room.release()
 
 
 class _Column:

@@ -19,7 +19,7 @@ from dlc.runtime.data.examples import Held
 from dlc.runtime.data.load import Dataset, load_data
 from dlc.runtime.data.room import Room
 from dlc.runtime.data.statistics import Moments, standard
-from dlc.runtime.data.streamed import Streamed
+from dlc.runtime.data.streamed import Stored, Streamed
 from dlc.runtime.spec import read_checked
 from dlc.runtime.train.feed import feed
 
@@ -189,6 +189,29 @@ def test_room_moves_to_files_where_it_is_full(monkeypatch: pytest.MonkeyPatch) -
     assert small.done().tolist() == [0, 1, 2, 3, 4, 5]
     assert room.spilled
     assert large.done().sum() == 220
+
+
+def test_what_was_looked_at_is_given_back() -> None:
+    def mapped() -> int:
+        """Of files, in bytes."""
+        status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+        return int(status["RssFile"].split()[0]) * 1024
+
+    room = Room(0)
+    column = room.column(np.float32, (1024,))
+    for _ in range(80):
+        column.extend(np.ones((2048, 1024), np.float32))
+    stored = Stored(torch.as_tensor(column.done()), torch.float32)
+    examples = Streamed({"x": stored}, slice(0, 80 * 2048), room)
+    before = mapped()
+    rows, largest = np.random.default_rng(0).permutation(examples.count), 0
+    for start in range(0, examples.count, 1024):
+        examples.fetch(rows[start : start + 1024])
+        largest = max(largest, mapped() - before)
+    for start in range(0, examples.count, 1024):
+        assert examples.arrays()["x"][start : start + 1024].sum() == 1024 * 1024
+        largest = max(largest, mapped() - before)
+    assert largest < 400 * 2**20
 
 
 def test_files_have_no_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
