@@ -39,6 +39,7 @@ data Rows:
     source = parquet("{path}")
     x: float[{width}] = wide
     label: int[] < 10
+    split = (train=0.99, valid=0.01)
 
 train Fit on Rows:
     net = Net()
@@ -61,6 +62,7 @@ data Pictures:
     source = images("{path}")
     image: float[3, {side}, {side}] = image / 255
     label: int[] < 10
+    split = (train=0.99, valid=0.01)
 
 train Fit on Pictures:
     net = Net()

@@ -11,6 +11,7 @@ import mmap
 import os
 import re
 import shutil
+import sys
 import tempfile
 import weakref
 from pathlib import Path
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 MEMORY = 512 * 2**20  # bytes that the data of a run may take up in memory
 VARIABLE = "DLC_DATA_MEMORY"  # by which a user sets another bound, as in 8GiB
 _SPARED = 2**30  # bytes that are left free on the disk
+_MAPPED = 256 * 2**20  # bytes of files that may be in memory before they are given back
 _LOOKS = 2**28  # bytes after which the disk is looked at again
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
@@ -38,7 +40,7 @@ class Room:
     def __init__(self, memory: int | None = None, span: Span | None = None) -> None:
         self._memory = memory_bound() if memory is None else memory
         self._span = span
-        self._held = self._written = 0
+        self._held = self._written = self._before = 0
         self._open: list[Column] = []
         self._maps: list[mmap.mmap] = []
         self.folder = _folder()
@@ -77,6 +79,11 @@ class Room:
         for map in self._maps:
             map.madvise(mmap.MADV_DONTNEED)
 
+    def looked(self) -> None:
+        """Gives back what files take up of memory where that has become much."""
+        if self._maps and _mapped() > self._before + _MAPPED:
+            self.release()
+
     # --- for columns ---
 
     def take(self, size: int) -> None:
@@ -90,6 +97,8 @@ class Room:
         """A column has all its rows."""
         self._open.remove(column)
         if map is not None:
+            if not self._maps:
+                self._before = _mapped()
             self._maps.append(map)
 
     def wrote(self, size: int) -> None:
@@ -177,6 +186,15 @@ def memory_bound() -> int:
     if found is None:
         raise Refusal(TooMuchData(f"{VARIABLE} is a size, as in 8GiB, and this is {told}", None))
     return int(float(found[1]) * _UNITS[found[2]])
+
+
+def _mapped() -> int:
+    """The bytes of files that this process has mapped into memory; where nothing tells, more than may be."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[2]) * mmap.PAGESIZE
+    except OSError:
+        return sys.maxsize
 
 
 def _free(folder: Path) -> int:

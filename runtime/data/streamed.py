@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,8 @@ from dlc.runtime.data.room import Room
 if TYPE_CHECKING:
     from dlc.runtime.data.examples import Rows
 
-_TOUCHED = 2**16  # bytes that the system maps around what is looked at
-_MAPPED = 256 * 2**20  # bytes that are mapped before they are given back
+_ROWS = 64  # that are looked at before what was mapped is counted: the system maps up to 2 MiB around each
+_SMALL = 64 * 2**20  # bytes of a field of which all may be mapped
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,22 +28,22 @@ class Stored:
     values: Tensor
     dtype: torch.dtype
 
-    def fetch(self, rows: Rows) -> Tensor:
-        """The field of some examples, in memory and in its own type."""
+    def fetch(self, rows: Rows, looked: Callable[[], None]) -> Tensor:
+        """The field of some examples, in memory and in its own type. looked: is called after every few of them."""
         kept = self.values
         bits: NDArray[Any] = (kept.view(torch.int16) if kept.dtype is torch.bfloat16 else kept).numpy()
         if isinstance(rows, slice):
             found = bits[rows].copy()
+        elif kept.untyped_storage().nbytes() <= _SMALL:
+            found = _taken(bits, rows)
         else:
-            # Of what overlaps, `take` would copy all before it takes some.
-            found = bits.take(rows, axis=0) if bits.flags.c_contiguous else bits[rows]
+            found = np.empty((len(rows), *bits.shape[1:]), bits.dtype)
+            for start in range(0, len(rows), _ROWS):
+                found[start : start + _ROWS] = _taken(bits, rows[start : start + _ROWS])
+                looked()
+        looked()
         taken = torch.as_tensor(found)
         return (taken.view(torch.bfloat16) if kept.dtype is torch.bfloat16 else taken).to(self.dtype)
-
-    def touched(self, count: int) -> int:
-        """How many bytes the system may map for so many examples."""
-        each = self.values[0].nbytes
-        return min(len(self.values) * each, count * max(_TOUCHED, each))
 
     @property
     def size(self) -> int:
@@ -66,10 +66,9 @@ class Streamed(Examples):
         self._chosen = chosen
         self._room = room
         self._device = device or torch.device("cpu")
-        self._touched = 0
 
     def __getitem__(self, name: str) -> Tensor:
-        return self._stored[name].fetch(self._chosen).to(self._device)
+        return self._stored[name].fetch(self._chosen, self._room.looked).to(self._device)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._stored)
@@ -91,9 +90,8 @@ class Streamed(Examples):
 
     def fetch(self, rows: Rows) -> Batch:
         chosen = _within(self._chosen, rows)
-        found = {name: stored.fetch(chosen).to(self._device) for name, stored in self._stored.items()}
-        self._count(chosen, *self._stored)
-        return found
+        looked = self._room.looked
+        return {name: stored.fetch(chosen, looked).to(self._device) for name, stored in self._stored.items()}
 
     def to(self, device: torch.device) -> Streamed:
         return Streamed(self._stored, self._chosen, self._room, device)
@@ -104,16 +102,7 @@ class Streamed(Examples):
     def column(self, name: str, rows: slice) -> NDArray[Any]:
         """A field of some examples."""
         chosen = _within(self._chosen, rows)
-        found = self._stored[name].fetch(chosen).numpy()
-        self._count(chosen, name)
-        return found
-
-    def _count(self, chosen: Rows, *names: str) -> None:
-        """Counts what was looked at, and gives it back where it is much."""
-        self._touched += sum(self._stored[name].touched(_length(chosen)) for name in names)
-        if self._touched > _MAPPED:
-            self._touched = 0
-            self._room.release()
+        return self._stored[name].fetch(chosen, self._room.looked).numpy()
 
 
 class _Column:
@@ -130,6 +119,11 @@ class _Column:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[0 : len(self)], dtype)
+
+
+def _taken(bits: NDArray[Any], rows: NDArray[np.int64]) -> NDArray[Any]:
+    """Some rows; of what overlaps, `take` would copy all before it takes some."""
+    return bits.take(rows, axis=0) if bits.flags.c_contiguous else bits[rows]
 
 
 def _length(rows: Rows) -> int:

@@ -165,12 +165,12 @@ def test_an_error_while_batches_are_fetched(
     in_files(monkeypatch)
     fetch, left = Stored.fetch, [60]
 
-    def fails(self: Stored, rows: object) -> object:
+    def fails(self: Stored, rows: object, looked: object) -> object:
         if threading.current_thread() is not threading.main_thread():
             left[0] -= 1
             if left[0] < 0:
                 raise Refusal(UnreadableData("points.npz cannot be read any more", None))
-        return fetch(self, rows)  # pyright: ignore[reportArgumentType]
+        return fetch(self, rows, looked)  # pyright: ignore[reportArgumentType]
 
     monkeypatch.setattr(Stored, "fetch", fails)
     with pytest.raises(Refusal, match="cannot be read any more"):
