@@ -119,9 +119,9 @@ class UnknownPart(Diagnostic):
 
 
 class TooMuchData(Diagnostic):
-    """What is read is kept in memory up to a bound, 512 MiB or what the environment variable `DLC_DATA_MEMORY` says, and
-    in files without a name beyond it, in the folder that `TMPDIR` names. A file of a few bytes can claim to hold any
-    number of examples, so what it claims is held against the space of that disk before anything is read."""
+    """What is read is kept in memory up to a bound, 512 MiB or what the environment variable `DLC_DATA_MEMORY` says,
+    and in files without a name beyond it, in the folder that `TMPDIR` names. A file of a few bytes can claim to hold
+    any number of examples, so what it claims is held against the space of that disk before anything is read."""
 
     code = "DL6015"
     example = 'data Photos:\n    source = npz("photos.npz")  # with 100,000,000 photos\n    x: float[3, 512, 512] = x\n'

@@ -12,7 +12,7 @@ from dlc.compiler.elaborate.compilation import Compilation
 from dlc.compiler.elaborate.dimensions import element_type, names_in, promise, size
 from dlc.compiler.elaborate.frame import Frame
 from dlc.compiler.elaborate.scope import Scope
-from dlc.compiler.elaborate.values import POISON, Poisoned, Record, describe, is_sequence
+from dlc.compiler.elaborate.values import POISON, Record, describe, is_sequence
 from dlc.compiler.errors import BadData, DuplicateArgument, FieldType, UnknownName
 from dlc.compiler.graph import Graph, Value
 from dlc.compiler.op import operations
@@ -41,7 +41,6 @@ def elaborate_data(compilation: Compilation, tree: ast.Data, scope: Scope) -> Da
     source = _source(frame, settings["source"].value)
     schema = compilation.loader.schema(source)
     fields: dict[str, Field] = {}
-    poisoned = False
     for item in tree.items:
         if not isinstance(item, ast.DataField):
             continue
@@ -54,11 +53,6 @@ def elaborate_data(compilation: Compilation, tree: ast.Data, scope: Scope) -> Da
         except Refusal as refusal:
             frame.report(refusal)
             frame.scope.bind(item.name.id, POISON, item.span)
-        except Poisoned:
-            poisoned = True
-            frame.scope.bind(item.name.id, POISON, item.span)
-    if poisoned and not frame.failed:
-        raise Poisoned  # by what stands outside
     if not fields and not frame.failed:
         frame.refuse(BadData(f"`{tree.name.id}` has no fields", tree.name.span))
     split = _split(frame, settings["split"].value) if "split" in settings else {"train": 1.0}
@@ -222,7 +216,7 @@ def _without_ones(type: Tensor) -> list[Dim]:
 
 def _with_names(diagnostic: Diagnostic, known: Iterable[str], schema: Schema) -> Diagnostic:
     """A report of an unknown name, with the columns and fields that there are."""
-    if not isinstance(diagnostic, UnknownName):
+    if not isinstance(diagnostic, UnknownName) or diagnostic.span is None:
         return diagnostic
     name = diagnostic.span.text
     if name in schema.texts:

@@ -8,7 +8,7 @@ from typing import Any
 
 from dlc.compiler.checked import FieldsError
 from dlc.compiler.dim import Dim
-from dlc.compiler.elaborate.values import Origin, describe
+from dlc.compiler.elaborate.values import Origin, describe, is_sequence
 from dlc.compiler.errors import BadParameter, ElementType, ShapeMismatch
 from dlc.compiler.graph import Value
 from dlc.compiler.op import Op
@@ -209,7 +209,7 @@ def _misfit(
     message = f"`{name}` of {what} must be {' or '.join(dict.fromkeys(map(_due, found)))}"
     help = f"by place, {what} takes {', '.join(places)}" if name in places[1:] else None
     item = next((place for place in found[0].get("loc", ()) if isinstance(place, int)), None)
-    if isinstance(value, tuple) and item is not None:
+    if is_sequence(value) and item is not None:
         value = value[item]
     if places and name == places[-1] and item is not None:
         help = f"all that {what} takes by place is its `{name}`; its other parameters are given by name"

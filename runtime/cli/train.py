@@ -143,7 +143,7 @@ def _in_team(go: Callable[[Team, str | None], Result], folder: Path, device: str
     from dlc.runtime.train.trainer import choose_device
 
     place = choose_device(device)
-    if place.type == "cuda" and place.index is None:
+    if str(place) == "cuda":
         place = choose_device(f"cuda:{os.environ.get('LOCAL_RANK', '0')}")
     try:
         with joined_team(place) as team:

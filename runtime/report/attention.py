@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -93,11 +93,12 @@ class _Watch(TorchFunctionMode):
         self._paths: list[str] = []
 
     @contextmanager
-    def within(self, instances: Mapping[str, nn.Module]) -> Iterator[None]:
+    def within(self, instances: Mapping[str, nn.Module]) -> Generator[None]:
         """Watches all that runs meanwhile, and knows in which module it does."""
         hooks: list[Any] = []
         for instance, module in instances.items():
-            for path, part in module.named_modules(prefix=instance):
+            untyped: Any = module
+            for path, part in untyped.named_modules(prefix=instance):
                 hooks += [part.register_forward_pre_hook(self._entered(path)), part.register_forward_hook(self._left)]
         try:
             with self:
@@ -113,7 +114,7 @@ class _Watch(TorchFunctionMode):
         self._paths.pop()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = kwargs or {}
+        given: dict[str, Any] = kwargs or {}
         if func is functional.scaled_dot_product_attention:
             self._see(weights_of(*args, **given))
         return func(*args, **given)

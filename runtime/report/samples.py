@@ -59,7 +59,7 @@ def _shown(run: Run, spec: TrainSpec, procedure: Procedure, given: Mapping[str, 
         elif array.size <= _EXAMPLES:
             parts.append(paragraph(np.array2string(array, precision=4, separator=", ")))
         elif array.ndim in (1, 2) and array.shape[-1] > _EXAMPLES:
-            rows = np.atleast_2d(array)[:_SEQUENCES].tolist()
+            rows: list[list[float]] = np.atleast_2d(array)[:_SEQUENCES].tolist()
             parts.append(
                 curves(name, {str(place): list(enumerate(row)) for place, row in enumerate(rows)}, over="place")
             )

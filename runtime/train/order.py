@@ -84,7 +84,8 @@ class _Shuffled:
             else:
                 starts: Array = self._blocks[window * _WINDOW : (window + 1) * _WINDOW] * self._block
                 ends: Array = np.minimum(starts + self._block, self._count)
-                rows: Array = np.concatenate([np.arange(at, end) for at, end in zip(starts, ends, strict=True)])
+                spans: list[tuple[int, int]] = [*zip(starts.tolist(), ends.tolist(), strict=True)]
+                rows: Array = np.concatenate([np.arange(at, end) for at, end in spans])
                 index = (self._epoch << 32) + window
                 self._drawn = window, rows[permutation(len(rows), self._seed, Stream.WINDOWS, index)]
         return self._drawn[1]

@@ -82,6 +82,7 @@ def train(
 
             return plan_of(run, task, settings, make_loop, place, notice, anew=bool(now.forced))
 
+        plan: Plan | None = None
         if team.size > 1:
             from dlc.runtime.train.several.plan import plan_of_team
 
@@ -90,9 +91,9 @@ def train(
         if last is None:
             start_from_runs(spec, task.instances)
         recompute_where_due(spec, task, place, notice)
-        if team.size == 1:
+        if plan is None:
             plan = plan_for(task, spec.settings)
-        elif team.shards:
+        if team.shards:
             from dlc.runtime.train.several.shards import shard
 
             shard(spec, task.instances, team)  # pyright: ignore[reportArgumentType]

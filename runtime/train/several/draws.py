@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from dlc.compiler.elaborate.values import is_sequence
 from dlc.runtime.train.several.team import Several
 
 _FACTORIES = frozenset({"randn", "rand", "randint", "normal"})
@@ -23,7 +24,7 @@ class _Whole(TorchDispatchMode):
     """Operations that draw do so for the whole batch. axis: along which the examples lie."""
 
     def __init__(self, team: Several, axis: int) -> None:
-        super().__init__()
+        super().__init__()  # pyright: ignore[reportUnknownMemberType]
         share = team.now
         self._axis = axis
         self._own = share.stop - share.start
@@ -38,9 +39,9 @@ class _Whole(TorchDispatchMode):
         name = func.overloadpacket.__name__
         if name == "multinomial" and args[0].dim() == 1:  # as many numbers as there are examples, by the same weights
             return self._part(func(args[0], *self._size([args[1]]), *args[2:], **named))
-        given = [self._embedded(each) if isinstance(each, Tensor) else each for each in args]
+        given: list[Any] = [self._embedded(each) if isinstance(each, Tensor) else each for each in args]
         if name in _FACTORIES and not isinstance(args[0], Tensor):
-            given = [self._size(each) if isinstance(each, list | tuple) else each for each in args]
+            given = [self._size(each) if is_sequence(each) else each for each in args]
         elif not isinstance(args[0], Tensor):
             raise NotImplementedError(f"{name} cannot be drawn for a batch of which several processes have their parts")
         found = func(*given, **named)

@@ -27,7 +27,7 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        return None, _Sum.apply(ctx.team, gradients[0])
+        return None, _sum(ctx.team, gradients[0])
 
 
 def synchronise(instances: Mapping[str, nn.Module], team: Several) -> None:
@@ -65,5 +65,5 @@ def _normalised(norm: Any, x: Tensor, team: Several) -> Tensor:
 
 
 def _sum(team: Several, value: Tensor) -> Tensor:
-    untyped: Any = _Sum.apply(team, value)
-    return untyped
+    untyped: Any = _Sum
+    return untyped.apply(team, value)

@@ -91,7 +91,8 @@ class Several(Team):
                     sent.append((_dist.all_reduce(flat, async_op=True), flat, bucket))
             for work, flat, bucket in sent:
                 work.wait()
-                for tensor, summed in zip(bucket, flat.split([tensor.numel() for tensor in bucket]), strict=True):
+                untyped: Any = flat
+                for tensor, summed in zip(bucket, untyped.split([tensor.numel() for tensor in bucket]), strict=True):
                     tensor.copy_(summed.view_as(tensor))
 
     def gather_(self, gradients: Sequence[Tensor]) -> None:
@@ -128,7 +129,8 @@ class Several(Team):
         data = text.encode()
         lengths = torch.zeros(self.size, dtype=torch.int64)
         lengths[self.rank] = len(data)
-        ends = self.sum_of(lengths).cumsum(0).tolist()  # pyright: ignore[reportUnknownMemberType]
+        untyped: Any = self.sum_of(lengths).cumsum(0)
+        ends: list[int] = untyped.tolist()
         told = bytes(self.join(torch.frombuffer(bytearray(data), dtype=torch.uint8)).tolist())  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
         return [told[start:end].decode() for start, end in zip([0, *ends], ends, strict=False)]
 

@@ -67,9 +67,7 @@ def test_layers_share_what_hides_later_keys(model: Read) -> None:
 def test_onnxruntime_makes_no_slow_skip_of_a_sum_and_its_norm(model: Read, tmp_path: Path) -> None:
     read = model(DECODER)
     written = emit_model(read.graph, draw_weights(read.graph.weights(), 0))
-    assert [node.op_type for node in written.graph.node].count(
-        "Sum"
-    ) == 3  # a skip that is read twice is not fused
+    assert [node.op_type for node in written.graph.node].count("Sum") == 3  # a skip that is read twice is not fused
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
     onnxruntime.InferenceSession(written.SerializeToString(), options, providers=["CPUExecutionProvider"])
