@@ -184,8 +184,10 @@ class GruStates(Op):
 
 
 class LstmStates(Op):
-    """All states and cells of long short-term memory, those before the first turn included. `peephole`: what the cell
-    is multiplied with in the input, the output and the forget gate."""
+    """All states and cells of long short-term memory, those before the first turn included.
+
+    `peephole`: what the cell is multiplied with in the input, the output and the forget gate.
+    """
 
     hidden = True
     no_onnx = "training alone runs a recurrence as one operation; an export has ONNX's own"

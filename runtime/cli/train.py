@@ -159,7 +159,10 @@ def _in_team(go: Callable[[Team, str | None], Result], folder: Path, device: str
         write_json({"run": str(folder), **_document(result)})
     elif team.leads:
         click.echo(_told(result, folder))
-    return 0 if result.finished else INTERRUPTED
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # All is written. At the interpreter's own end a thread of PyTorch's now and then makes the C++ runtime abort.
+    os._exit(0 if result.finished else INTERRUPTED)
 
 
 def _proof(run: Run, device: str | None) -> Proof:

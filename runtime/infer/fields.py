@@ -121,9 +121,12 @@ def _source(spec: DataSpec, path: str) -> DataSource:
 
 def _compare(schema: Schema, source: DataSource, columns: set[str]) -> None:
     """Refuses a file whose columns are not what the fields were compiled for."""
-    found = source.schema().columns
+    offered = source.schema()
+    found = offered.columns
     for name in sorted(columns):
         due = schema.columns[name]
+        if name in offered.texts:
+            raise Refusal(BadHeader(f"column `{name}` of {source.title} holds words, and {due} is due", None))
         if name not in found:
             near = nearest(name, found)
             help = f"did you mean `{near}`?" if near else f"it has {', '.join(found)}"

@@ -131,7 +131,7 @@ def test_raw_data_that_does_not_fit(there, folder: Path) -> None:
     (folder / "words.csv").write_text("petal_width,petal_length,sepal_length\n1,long,3\n")
     words = there("run", "run", "--data", "words.csv", "-o", "never.npz")
     assert words.exit_code == 1
-    assert "column `petal_length` of words.csv holds `long`" in words.stderr
+    assert "column `petal_length` of words.csv holds words, and float[] is due" in words.stderr
     assert not (folder / "never.npz").exists()
     gone = there("run", "run", "--data", "gone.csv")
     assert (gone.exit_code, "there is no file gone.csv" in gone.stderr) == (1, True)

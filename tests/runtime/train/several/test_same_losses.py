@@ -65,8 +65,11 @@ def together(folder: Path, request: pytest.FixtureRequest) -> list[Trained]:
 def test_several_processes_give_the_losses_of_one(name: str, alone: Trained, together: list[Trained]) -> None:
     due, found = alone[name], together[0][name]
     assert len(due["losses"]) == (14 if name == "stopped early" else 50)
-    tolerance = 1e-8 if name == "quasi-Newton" else 1e-12  # a line search makes much of little
-    assert found["losses"] == pytest.approx(due["losses"], rel=tolerance)
+    tolerance = 1e-6 if name == "quasi-Newton" else 1e-12  # a line search makes much of little
+    if name == "means assigned":  # it minimises nothing
+        assert found["losses"] == due["losses"] == [None] * 50
+    else:
+        assert found["losses"] == pytest.approx(due["losses"], rel=tolerance)
     assert len(found["epochs"]) == len(due["epochs"])
     for ours, theirs in zip(found["epochs"], due["epochs"], strict=True):
         for part in theirs:
