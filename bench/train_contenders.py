@@ -6,7 +6,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,6 +18,8 @@ from bench import train_nets
 LONG = 20_000  # steps, of a training for which a plan is worth while
 
 _EPOCHS = {"mlp": 20, "convnet": 2}  # that others' trainers take in a turn, where steps are short
+
+_HELD = ExitStack()  # what a plan has set, for as long as the process lives
 
 Call = Callable[[], float]
 
@@ -40,11 +42,11 @@ def ours(kind: str, precision: str, plan: str, folder: str) -> Call:
     from dlc.runtime.train.process import reproducible
 
     spec, task, make = _made(kind, precision, plan, folder)
-    reproducible(None).__enter__()
+    _HELD.enter_context(reproducible(None))
     device = torch.device("cpu")
     chosen = Plan() if plan == "plain" else choose(task, spec.settings, make, device)
     (Path(folder) / f"{plan}.plan").write_text(chosen.line(), encoding="utf-8")
-    pulled(chosen.levers, task).__enter__()
+    _HELD.enter_context(pulled(chosen.levers, task))
     _start(task, folder)
     steps = make([FUSED] if FUSED in chosen.levers else []).endless()
     return lambda: next(steps).loss or 0.0
@@ -211,6 +213,7 @@ def gflop(kind: str) -> float:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "net.dl"
         path.write_text(train_nets.spec(kind, "fp32", "plain", LONG), encoding="utf-8")
+        np.savez(Path(folder) / "data.npz", **train_nets.data(kind, 1))
         graph = next(iter(read_checked(path, {}).models.values())).graph
     macs = Costs().macs(graph)
     sizes = {symbol: 64 if symbol.name == "T" else train_nets.batch(kind) for symbol in macs.symbols()}
