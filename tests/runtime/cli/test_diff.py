@@ -3,31 +3,7 @@ from pathlib import Path
 
 import pytest
 
-BEFORE = """\
-let width = 16
-
-block Half(x: float[N, d], out: int) -> float[N, out]:
-    return x -> linear(out) -> relu
-
-model Narrow(x: float[N, 8]) -> (y: float[N, 2]):
-    h = x -> linear(width)
-    return h -> Half(4) -> Half(2)
-
-data Made:
-    source = generate(20)
-    x: float[8] = normal(8)
-    y: float[2] = normal(2)
-    split = (train=0.5, valid=0.5)
-
-train Fit on Made:
-    net = Narrow()
-    settings:
-        batch = 5
-        epochs = 1
-        optimizer = sgd(lr=0.1)
-    step:
-        minimize mse(net(x), y)
-"""
+from .conftest import TRAINED as BEFORE
 
 
 def told(dlc, tmp_path: Path, before: str, after: str) -> list[str]:

@@ -5,31 +5,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-BEFORE = """\
-let width = 16
+from .conftest import TRAINED as BEFORE
 
-block Half(x: float[N, d], out: int) -> float[N, out]:
-    return x -> linear(out) -> relu
-
-model Narrow(x: float[N, 8]) -> (y: float[N, 2]):
-    h = x -> linear(width)
-    return h -> Half(4) -> Half(2)
-
-data Made:
-    source = generate(20)
-    x: float[8] = normal(8)
-    y: float[2] = normal(2)
-    split = (train=0.5, valid=0.5)
-
-train Fit on Made:
-    net = Narrow()
-    settings:
-        batch = 5
-        epochs = 1
-        optimizer = sgd(lr=0.1)
-    step:
-        minimize mse(net(x), y)
-"""
 DEEPER = BEFORE.replace("-> Half(4) -> Half(2)", "-> Half(4) -> Half(2) -> linear(2)")
 RENAMED = BEFORE.replace("h = x -> linear(width)", "first = linear(width)\n    h = first(x)")
 
