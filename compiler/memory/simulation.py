@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from dlc.compiler.dim import Symbol
+from dlc.compiler.dim import Dim, Symbol
 from dlc.compiler.memory.recording import Block, Held, Record, Recording, size_of
 
 Sizes = Mapping[Symbol, int]
@@ -41,9 +41,9 @@ class _Gradient:
 
 
 class Simulation:
-    """One step at given sizes."""
+    """One step at given sizes. adds: gradients are added to those of steps before, which are there from the start."""
 
-    def __init__(self, recording: Recording, descents: Sequence[Descent], sizes: Sizes) -> None:
+    def __init__(self, recording: Recording, descents: Sequence[Descent], sizes: Sizes, *, adds: bool = False) -> None:
         self._records = recording.records
         self._sizes = sizes
         self._bytes: dict[Block, int] = {}
@@ -59,10 +59,18 @@ class Simulation:
         self._now = self.peak = self._held = 0
         self._weights: dict[str, int] = {}
         self._inputs = sum(map(self._size, recording.given))
+        self._adds = adds
 
     def run(self) -> Taken:
         """Goes through the whole step."""
         self._rise(self._inputs)
+        if self._adds:
+            for descent, found in self._descents:
+                for number in found:
+                    for path, size in _updated(self._records[number], descent):
+                        if path not in self._weights:
+                            self._weights[path] = size.evaluate(self._sizes)
+                            self._rise(self._weights[path])
         at = {descent.after: (descent, found) for descent, found in self._descents}
         for number, record in enumerate(self._records):
             for block in record.made:
@@ -120,9 +128,9 @@ class Simulation:
             for block in self._keeping.get(number, ()):
                 self._keepers.get(block, set()).discard(number)
                 self._release(block, descent.after)
-        for size in self._weights.values():
-            self._now -= size
-        self._weights.clear()
+        if not self._adds:
+            self._now -= sum(self._weights.values())
+            self._weights.clear()
 
     def _repeat(self, calls: range, found: set[int]) -> dict[int, int]:
         """Does calls again, up to the last that gradients read of: the bytes that are free once a call's are done."""
@@ -158,9 +166,7 @@ class Simulation:
                 self._now -= gradient.size
                 gradient.size = 0
         self._reach(record.undone.evaluate(self._sizes))
-        for path, size in record.weights.items():
-            if descent.over and not any(path == part or path.startswith(f"{part}.") for part in descent.over):
-                continue
+        for path, size in _updated(record, descent):
             if path in self._weights:
                 self._reach(size.evaluate(self._sizes))
             else:
@@ -190,6 +196,13 @@ class Simulation:
         gradient.users -= 1
         if gradient.users == 0:
             self._now -= gradient.size
+
+
+def _updated(record: Record, descent: Descent) -> Iterator[tuple[str, Dim]]:
+    """The weights of a call that a descent updates: their paths, and the bytes of their gradients."""
+    for path, size in record.weights.items():
+        if not descent.over or any(path == part or path.startswith(f"{part}.") for part in descent.over):
+            yield path, size
 
 
 def _kept(recording: Recording, found: set[int]) -> Iterator[tuple[int, Sequence[Block]]]:

@@ -40,7 +40,8 @@ class Budget:
     """What a model, or a step of a training, takes at sizes that are still open.
 
     A model by itself is trained by the gradients of its outputs: a loss comes on top. `accumulates`: gradients of
-    several steps are summed. `averages`: weights have an average beside them. Raises TooManyCalls.
+    several steps are summed; `scaled`: of scaled losses, so that those of a step lie beside the sums until they are
+    known to be finite. `averages`: weights have an average beside them. Raises TooManyCalls.
     """
 
     def __init__(
@@ -50,13 +51,15 @@ class Budget:
         optimizer: Optimizer,
         *,
         accumulates: bool = False,
+        scaled: bool = False,
         averages: bool = False,
     ) -> None:
         graph = of.graph if isinstance(of, Model) else of.step.graph
         self._setting = setting
         self._optimizer = optimizer
         self._kept = 1 + (averages and setting.training)
-        self._accumulates = accumulates
+        self._accumulates = accumulates and setting.training
+        self._scaled = scaled
         self._recording = Recording(graph, setting)
         self._weights = list(_weights(of))
         self._descents = list(self._found(of)) if setting.training else []
@@ -75,12 +78,13 @@ class Budget:
         gradients = {id(weight): _bytes(weight, sizes) for weight in learned}
         total = sum(gradients.values())
         remembered = sum(self._optimizer.remembers(len(weight.shape)) * gradients[id(weight)] for weight in learned)
-        taken = Simulation(self._recording, self._descents, sizes).run()
+        adds = self._accumulates and not self._scaled
+        taken = Simulation(self._recording, self._descents, sizes, adds=adds).run()
         update = total
         if not self._optimizer.fused:
             update += total if self._setting.accelerator else 2 * max(gradients.values(), default=0)
         peak = max(taken.peak, taken.inputs + update)
-        if self._accumulates and self._setting.training:
+        if self._accumulates and self._scaled:
             peak += total
         return Memory(whole * self._kept, total, remembered, taken.inputs, taken.held, peak)
 

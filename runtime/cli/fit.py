@@ -90,10 +90,11 @@ def command(
     program = read_checked(selection.path, overrides)
     of = _chosen(program, selection)
     settings = of.settings if isinstance(of, TrainSpec) else None
+    numbers = precision or (settings.precision if settings else "fp32")
     setting = Setting(
         training=not inference,
         accelerator=on == "accelerator",
-        half=(precision or (settings.precision if settings else "fp32")) != "fp32",
+        half=numbers != "fp32",
         recompute=settings.recompute if settings else None,
     )
     chosen = optimizer or (settings.optimizer if settings else AdamW())
@@ -103,6 +104,7 @@ def command(
             setting,
             chosen,
             accumulates=settings is not None and settings.accumulate > 1,
+            scaled=numbers == "fp16",
             averages=settings is not None and settings.average is not None,
         )
     except TooManyCalls:

@@ -133,6 +133,8 @@ class Minimize:
         if self.refused is not None:
             return
         group = self.descent.group(over, using)
+        if self._adds:
+            group.lend()
         with torch.autocast(loss.device.type, enabled=False):
             value, finite = self._differentiate(group, loss)
             if not math.isfinite(value):
@@ -141,15 +143,24 @@ class Minimize:
                 self._update(group, loss)
             elif self.settings.precision != "fp16" or not self.descent.overflowed():
                 self.refused = _culprit(group, len(self.losses))
+        if self._adds and not self.due:
+            group.take_back()
         for weight in group.weights:
             weight.grad = None
         self.losses.append(value)
+
+    @property
+    def _adds(self) -> bool:
+        """Whether gradients are added to those of the batches before as they come. In fp16 they are looked at first: a
+        batch whose gradients overflow is left out."""
+        return self.settings.accumulate > 1 and self.settings.precision != "fp16"
 
     def _differentiate(self, group: Group, loss: Tensor) -> tuple[float, bool]:
         """Leaves the gradients with the weights; gives the loss, and whether they are all finite."""
         scale, team = self.descent.scale, self.descent.team
         loss = self._part(loss)
-        scaled = loss if scale == 1 else loss * scale
+        factor = scale * (self.examples if self._adds else 1)
+        scaled = loss if factor == 1 else loss * factor
         # Where weights are in shards, a gradient is one of the whole weight first, which is nobody's input.
         inputs = None if team.shards else group.weights
         scaled.backward(inputs=inputs, retain_graph=self.keep_graph)  # pyright: ignore[reportUnknownMemberType]
@@ -175,7 +186,9 @@ class Minimize:
             self._search(group, loss)
             return
         if self.settings.accumulate > 1:
-            group.gather(self.examples)
+            group.examples += self.examples
+            if not self._adds:
+                group.gather(self.examples)
             if not self.due:
                 return
             group.give()

@@ -38,22 +38,29 @@ class Group:
         self.gathered: list[Tensor | None] = [None] * len(self.weights)
         self.examples = 0  # that what is gathered is the sum over
 
+    def lend(self) -> None:
+        """Puts the gradients that wait where backward adds to them."""
+        for weight, gradient in zip(self.weights, self.gathered, strict=True):
+            weight.grad = gradient
+
+    def take_back(self) -> None:
+        """Has gradients, sums over examples, wait for those of later batches."""
+        self.gathered = [weight.grad for weight in self.weights]
+
     def gather(self, examples: int) -> None:
-        """Adds the weights' gradients, means over a batch, to those of the batches before."""
+        """Adds gradients, means over a batch, to those that wait, and lends the sums."""
         for place, weight in enumerate(self.weights):
-            if weight.grad is None:
-                continue
-            before = self.gathered[place]
-            if before is None:
-                self.gathered[place] = weight.grad.mul_(examples)
-            else:
-                before.add_(weight.grad, alpha=examples)
-        self.examples += examples
+            if weight.grad is not None:
+                before = self.gathered[place]
+                own = weight.grad.mul_(examples)
+                self.gathered[place] = own if before is None else before.add_(own)
+        self.lend()
 
     def give(self) -> None:
-        """Gives the weights the mean gradients of what was gathered."""
-        for weight, gradient in zip(self.weights, self.gathered, strict=True):
-            weight.grad = None if gradient is None else gradient.div_(self.examples)
+        """Makes sums over the examples means, after which nothing waits."""
+        for weight in self.weights:
+            if weight.grad is not None:
+                weight.grad.div_(self.examples)
         self.gathered = [None] * len(self.weights)
         self.examples = 0
 

@@ -49,9 +49,15 @@ def step_bytes(spec: TrainSpec, examples: int, device: torch.device, block: str 
     told, as a size is open still."""
     settings = spec.settings
     setting = Setting(accelerator=device.type != "cpu", half=settings.precision != "fp32", recompute=block)
-    averages, accumulates = settings.average is not None, settings.accumulate > 1
     try:
-        budget = Budget(spec, setting, settings.optimizer, accumulates=accumulates, averages=averages)
+        budget = Budget(
+            spec,
+            setting,
+            settings.optimizer,
+            accumulates=settings.accumulate > 1,
+            scaled=settings.precision == "fp16",
+            averages=settings.average is not None,
+        )
     except TooManyCalls:
         return None
     sizes = sizes_by_name(budget.symbols, {"N": examples})

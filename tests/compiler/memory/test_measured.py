@@ -72,6 +72,11 @@ train Fit on Made:
         minimize cross_entropy(logits, tokens[:, 1:])
 """
 )
+DEEP = f"""
+model Net(x: float[N, 512]) -> (y: float[N, 10]):
+    return x {"-> linear(512) -> relu " * 6}-> linear(10)
+""" + CLASSES.format(count=120, shape="512", batch=20, optimizer="adamw(lr=1e-3)")
+GATHERED = DEEP.replace("        epochs = 3\n", "        epochs = 3\n        accumulate = 3\n")
 AGAIN = TEXT.replace("        epochs = 3\n", "        epochs = 3\n        recompute = Layer\n")
 # What does not depend on the turn before is computed for all turns at once, which is not foreseen.
 WALKED = """
@@ -85,21 +90,21 @@ model Net(x: float[N, 20, 32]) -> (y: float[N, 10]):
 
 def predicted(spec: TrainSpec) -> int:
     setting = Setting(accelerator=False, recompute=spec.settings.recompute)
-    budget = Budget(spec, setting, spec.settings.optimizer)
+    budget = Budget(spec, setting, spec.settings.optimizer, accumulates=spec.settings.accumulate > 1)
     assert isinstance(spec.settings.batch, int)
     return budget.at(sizes_by_name(budget.symbols, {"N": spec.settings.batch})).total
 
 
 def measured(spec: TrainSpec, folder: Path) -> int:
-    """The weights, what the optimiser remembers, and the most that the second step has allocated at once."""
+    """The weights, what the optimiser remembers, and the most that the second update has allocated at once."""
     task = make_task(spec, load_data(spec.data, folder, 0), torch.device("cpu"))
     if spec.settings.recompute is not None:
         recompute(task.instances, spec, spec.settings.recompute)
     loop = Loop(task, spec.settings)
     events = loop.events()
-    _step(events)
+    _update(events, spec)
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-        _step(events)
+        _update(events, spec)
     untyped: Any = profiled
     found = [event for event in untyped.profiler.kineto_results.events() if event.name() == "[memory]"]
     now = most = 0
@@ -111,15 +116,26 @@ def measured(spec: TrainSpec, folder: Path) -> int:
     return most + sum(each.nbytes for each in weights) + sum(each.nbytes for each in remembered)
 
 
-def _step(events: Iterator[object]) -> None:
-    while not isinstance(next(events), Stepped):
-        continue
+def _update(events: Iterator[object], spec: TrainSpec) -> None:
+    """Takes the steps of an update."""
+    left = spec.settings.accumulate
+    while left:
+        left -= isinstance(next(events), Stepped)
 
 
 @pytest.mark.parametrize(
     ("text", "within"),
-    [(MLP, 0.02), (CONVNET, 0.08), (LSTM, 0.15), (GRU, 0.05), (TEXT, 0.1), (AGAIN, 0.1), (WALKED, 0.4)],
-    ids=["mlp", "convnet", "lstm", "gru", "gpt", "recomputed", "loop"],
+    [
+        (MLP, 0.02),
+        (GATHERED, 0.02),
+        (CONVNET, 0.08),
+        (LSTM, 0.15),
+        (GRU, 0.05),
+        (TEXT, 0.1),
+        (AGAIN, 0.1),
+        (WALKED, 0.4),
+    ],
+    ids=["mlp", "gathered", "convnet", "lstm", "gru", "gpt", "recomputed", "loop"],
 )
 def test_a_step_takes_what_is_predicted(text: str, within: float, tmp_path: Path) -> None:
     (tmp_path / "spec.dl").write_text(text)
