@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.dim import Dim
-from dlc.compiler.flow.reading import Flow, Gate, Group, Name, Near, Read
+from dlc.compiler.flow.reading import WHOLE, Flow, Gate, Group, Name, Near, Read
 from dlc.compiler.kept import Casting, Kept, Tape
 from dlc.compiler.onnx.opset import SINCE
 from dlc.compiler.op import Example, Op, Positive, PositiveFloat, Probability
-from dlc.compiler.ops.attending import Standard
+from dlc.compiler.ops.attending import Standard, visible
 from dlc.compiler.torch.context import Code, TorchContext
 from dlc.compiler.types import (
     DType,
@@ -161,8 +161,9 @@ class Attention(Op):
     def torch(self, t: TorchContext, q: Code, k: Code, v: Code, mask: Code | None = None) -> Code:
         query, key = t.inputs[0], t.inputs[1]
         named: dict[str, Any] = {}
-        if mask is not None or self.window is not None:
-            named["attn_mask"] = self._mask(t, mask)
+        hiding = self.hiding(t, mask)
+        if hiding is not None:
+            named["attn_mask"] = hiding
         if self.dropout:
             named["dropout_p"] = Code(f"{self.dropout!r} if {t.training} else 0.0")
         if self.causal and "attn_mask" not in named:
@@ -173,8 +174,9 @@ class Attention(Op):
             named["enable_gqa"] = True
         return t.call("F.scaled_dot_product_attention", q, k, v, **named)
 
-    def _mask(self, t: TorchContext, mask: Code | None) -> Code | None:
-        if not self.causal and self.window is None:
+    def hiding(self, t: TorchContext, mask: Code | None) -> Code | None:
+        """The mask with what positions hide; none where nothing is hidden but later keys, for which there is a flag."""
+        if (not self.causal or mask is None) and self.window is None:
             return mask
         length, keys = t.inputs[0].shape[-2], t.inputs[1].shape[-2]
         band = t.factory("torch.ones", length, keys, dtype=DType.BOOL)
@@ -193,8 +195,18 @@ class Attention(Op):
         query, key, value = g.inputs[:3]
         dtype = query.dtype
         if self._is_standard(g):
-            standard = Standard(query, key, value, g.outputs[0], self.causal, self.factor(query))
-            return standard.write(g, q, k, v)
+            of_mask = g.inputs[3] if mask is not None else None
+            standard = Standard(
+                query,
+                key,
+                value,
+                g.outputs[0],
+                self.causal,
+                self.factor(query),
+                mask=of_mask,
+                window=self.window,
+            )
+            return standard.write(g, q, k, v, mask)
         scores = query.reshaped((*query.shape[:-1], key.shape[-2]))
         grouped = query.rank > 3 and query.shape[-3] != key.shape[-3]
 
@@ -223,11 +235,10 @@ class Attention(Op):
         return g.op("Reshape", result, g.sizes((*query.shape[:-1], value.shape[-1]))) if grouped else result
 
     def _is_standard(self, g: OnnxContext) -> bool:
-        """Whether the standard's operator computes it: it knows no windows, and sees all where a mask hides all."""
+        """Whether the standard's operator computes it."""
         query = g.inputs[0]
-        plain = len(g.inputs) == 3 and self.window is None and query.dtype is DType.FLOAT
         known = self.scale is not None or query.shape[-1].is_constant
-        return g.newest >= SINCE["Attention"] and plain and known and query.rank == 4
+        return g.newest >= SINCE["Attention"] and query.dtype is DType.FLOAT and known and query.rank == 4
 
     def factor(self, query: Tensor) -> float:
         """What scores are multiplied by, for heads of a known width."""
@@ -248,26 +259,15 @@ class Attention(Op):
         if mask is not None:
             given = g.inputs[3].dtype is DType.BOOL
             scores = g.op("Where", mask, scores, hidden) if given else g.op("Add", scores, mask)
-        if self.causal or self.window is not None:
-            start, step = g.constant(0, DType.INT), g.constant(1, DType.INT)
-            place = g.op("Range", start, g.size(query.shape[-2]), step)
-            back = g.op(
-                "Sub",
-                g.op("Unsqueeze", place, g.ints([1])),
-                g.op("Range", start, g.size(key.shape[-2]), step),
-            )
-            if self.causal:
-                scores = g.op("Where", g.op("GreaterOrEqual", back, start), scores, hidden)
-            if self.window is not None:
-                near = g.op("Less", g.op("Abs", back), g.constant(self.window, DType.INT))
-                scores = g.op("Where", near, scores, hidden)
-        return scores
+        near = visible(g, query.shape[-2], key.shape[-2], self.causal, self.window)
+        return scores if near is None else g.op("Where", near, scores, hidden)
 
 
 class HeadAttention(Op):
     """Attention on heads that lie side by side in the last axis: [N, T, heads*e] for [N, S, shared*e] twice.
 
-    It is made of `attention` between heads split and merged, and computes the same without copies in between.
+    A mask is the same for all heads. It is made of `attention` between heads split and merged, and computes the same
+    without copies in between.
     """
 
     hidden = True
@@ -275,10 +275,13 @@ class HeadAttention(Op):
     shared: Positive
     causal: bool = False
     scale: PositiveFloat | None = None
+    window: Positive | None = None
     examples = (
         Example("N T 8", "N T 8", "N T 8", heads=2, shared=2, causal=True, gives="N T 8"),
         Example("N T 8", "N S 8", "N S 6", heads=2, shared=2, gives="N T 6"),
         Example("N T 8", "N T 4", "N T 4", heads=4, shared=2, causal=True, scale=0.3, gives="N T 8"),
+        Example("N T 8", "N S 8", "N S 6", "bool N 1 1 S", heads=2, shared=2, gives="N T 6"),
+        Example("N T 8", "N T 8", "N T 8", "T T", heads=2, shared=2, causal=True, window=2, gives="N T 8"),
     )
     casting = Casting.LOWER
 
@@ -287,41 +290,58 @@ class HeadAttention(Op):
         """Whether the standard's operator computes this attention, once its heads are static."""
         return result.dtype is DType.FLOAT and (op.scale is not None or result.shape[-1].is_constant)
 
-    def infer(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return self._join(self._attention.infer(*self._apart(q, k, v)))
+    @staticmethod
+    def alike(mask: Tensor) -> bool:
+        """Whether a mask is the same for all heads."""
+        return mask.rank < 3 or mask.shape[-3] == 1
 
-    def flow(self, to: tuple[Tensor, ...], q: Tensor, k: Tensor, v: Tensor) -> Flow:
+    def infer(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+        if mask is not None and not self.alike(mask):
+            raise ShapeError("mask", "each head has a mask of its own", label=str(mask))
+        return self._join(self._attention.infer(*self._apart(q, k, v), mask))
+
+    def flow(self, to: tuple[Tensor, ...], q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Flow:
         """Each position from all that its heads see, all heads taken together."""
         widths: dict[Name, Dim] = {"query": q.shape[-1], "key": k.shape[-2], "width": k.shape[-1], "value": v.shape[-1]}
-        keys: Read = Near(1, None, 0) if self.causal else ("key",)
+        keys: Read = ("key",)
+        if self.causal or self.window is not None:
+            away = None if self.window is None else self.window - 1
+            keys = Near(1, None if away is None else -away, 0 if self.causal else away)
         reads = (((0,), (1,), ("query",)), ((0,), keys, ("width",)), ((0,), keys, ("value",)))
-        return Flow(reads, ((0,), (1,), (2,)), {**dict(enumerate(to[0].shape)), **widths})
+        given = () if mask is None else ((WHOLE,) * mask.rank,)
+        return Flow((*reads, *given), ((0,), (1,), (2,)), {**dict(enumerate(to[0].shape)), **widths})
 
-    def keeps(self, tape: Tape, to: tuple[Tensor, ...], q: Tensor, k: Tensor, v: Tensor) -> Kept:
-        return replace(self._attention.keeps(tape, to, *self._apart(q, k, v)), laid=None)
+    def keeps(self, tape: Tape, to: tuple[Tensor, ...], q: Tensor, k: Tensor, v: Tensor, *masks: Tensor | None) -> Kept:
+        return replace(self._attention.keeps(tape, to, *self._apart(q, k, v), *masks), laid=None)
 
-    def macs(self, q: Tensor, k: Tensor, v: Tensor) -> Dim:
+    def macs(self, q: Tensor, k: Tensor, v: Tensor, *_: Any) -> Dim:
         return self._attention.macs(*self._apart(q, k, v))
 
-    def torch(self, t: TorchContext, q: Code, k: Code, v: Code) -> Code:
+    def torch(self, t: TorchContext, q: Code, k: Code, v: Code, mask: Code | None = None) -> Code:
         apart = [
             t.method(t.method(each, "unflatten", -1, (heads, -1)), "transpose", 1, 2)
             for each, heads in ((q, self.heads), (k, self.shared), (v, self.shared))
         ]
-        named: dict[str, Any] = {"is_causal": True} if self.causal else {}
+        hiding = self._attention.hiding(t, mask)
+        named: dict[str, Any] = {} if hiding is None else {"attn_mask": hiding}
+        named |= {"is_causal": True} if self.causal and hiding is None else {}
         named |= {} if self.scale is None else {"scale": self.scale}
         named |= {} if self.heads == self.shared else {"enable_gqa": True}
         result = t.call("F.scaled_dot_product_attention", *apart, **named)
         return t.method(t.method(result, "transpose", 1, 2), "flatten", 2)
 
-    def onnx(self, g: OnnxContext, q: OnnxValue, k: OnnxValue, v: OnnxValue) -> OnnxValue:
-        query, key, value = g.inputs
+    def onnx(
+        self, g: OnnxContext, q: OnnxValue, k: OnnxValue, v: OnnxValue, mask: OnnxValue | None = None
+    ) -> OnnxValue:
+        query, key, value = g.inputs[:3]
+        of_mask = g.inputs[3] if mask is not None else None
         scale, heads = self._attention.factor(self._apart(query, key, value)[0]), (self.heads, self.shared)
-        return Standard(query, key, value, g.outputs[0], self.causal, scale, heads).write(g, q, k, v)
+        standard = Standard(query, key, value, g.outputs[0], self.causal, scale, heads, of_mask, self.window)
+        return standard.write(g, q, k, v, mask)
 
     @property
     def _attention(self) -> Attention:
-        return Attention(causal=self.causal, scale=self.scale)
+        return Attention(causal=self.causal, scale=self.scale, window=self.window)
 
     def _apart(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         def split(name: str, x: Tensor, heads: int) -> Tensor:

@@ -59,15 +59,17 @@ class _Joiner:
         if attention is None or uses[result] > 1 or not isinstance(attention.action, Attention):
             return None
         op = attention.action
-        if len(attention.inputs) > 3 or op.window is not None or not HeadAttention.writes(op, result.type):
+        q, k, v, *masks = attention.values
+        if not HeadAttention.writes(op, result.type) or not all(HeadAttention.alike(mask.type) for mask in masks):
             return None
-        q, k, _ = heads = tuple(attention.values)
+        heads = (q, k, v)
         joined = [self._source(value) for value in heads]
         own, shared = q.type.shape[1], k.type.shape[1]
         if None in joined or not own.is_constant or not shared.is_constant:
             return None
-        action = HeadAttention(heads=int(own), shared=int(shared), causal=op.causal, scale=op.scale)
-        return Node(action, tuple(self._cut(*each) for each in joined if each), node.outputs, attention.span)
+        action = HeadAttention(heads=int(own), shared=int(shared), causal=op.causal, scale=op.scale, window=op.window)
+        inputs = (*(self._cut(*each) for each in joined if each), *masks)
+        return Node(action, inputs, node.outputs, attention.span)
 
     def _source(self, heads: Value) -> tuple[Value, int, int] | None:
         """Where heads lie side by side: a value, and which of how many equal parts of its last axis they are."""

@@ -96,9 +96,47 @@ def test_lengths_that_are_known_need_no_branch(length: int | str, operators: int
     assert [(entry.version, model.ir_version) for entry in model.opset_import] == [(NEWEST, 11)]
 
 
-def test_windows_and_masks_are_written_out_in_the_older_opset() -> None:
-    for given in ({"window": 2}, {}):
-        masks = [] if given else ["bool T T"]
-        model, _ = session(example(OPS["attention"], *["N 4 T 8"] * 3, *masks, **given).graph())
-        assert "Attention" not in kinds(model.graph)
-        assert [(entry.version, model.ir_version) for entry in model.opset_import] == [(OPSET, 10)]
+MASKS = ["bool N 1 1 S", "bool T S", "bool N 4 T S", "N 1 T S", "4 T S", "S", "bool 1 1"]
+
+
+def drawn(mask: str, sizes: dict[str, int]) -> torch.Tensor:
+    """A mask of this type, in which one query of three sees nothing."""
+    kind, *shape = mask.split() if mask.startswith("bool") else ("", *mask.split())
+    seen = torch.rand([sizes[size] if size in sizes else int(size) for size in shape]) > 0.3
+    if seen.ndim > 1:
+        seen[..., ::3, :] = False
+    return seen if kind == "bool" else torch.where(seen, torch.randn(seen.shape), -torch.inf)
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("options", [{}, {"causal": True}, {"window": 2}, {"causal": True, "window": 3}])
+@pytest.mark.parametrize("lengths", [(9, 9), (4, 7), (7, 4)])
+def test_masks_and_windows_are_pytorchs(mask: str, options: dict[str, Any], lengths: tuple[int, int]) -> None:
+    case = example(OPS["attention"], "N 4 T 8", "N 2 S 8", "N 2 S 6", mask, **options)
+    model, opened = session(case.graph())
+    assert kinds(model.graph).count("Attention") == 1
+    queries, keys = lengths
+    q, k, v = torch.randn(2, 4, queries, 8), torch.randn(2, 2, keys, 8), torch.randn(2, 2, keys, 6)
+    given = drawn(mask, {"N": 2, "T": queries, "S": keys})
+    back = torch.arange(queries)[:, None] - torch.arange(keys)
+    near = torch.ones(queries, keys, dtype=torch.bool)
+    near &= back >= 0 if "causal" in options else near
+    near &= back.abs() < options.get("window", queries + keys)
+    every = given & near if given.dtype is torch.bool else torch.where(near, given, -torch.inf)
+    expected = scaled_dot_product_attention(q, k, v, every, enable_gqa=True)
+    torch.testing.assert_close(run(opened, q, k, v, given), expected.nan_to_num(0.0), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("lengths", [(9, 9), (9, 4)])
+def test_windows_need_no_mask(lengths: tuple[int, int]) -> None:
+    case = example(OPS["attention"], "N 2 T 4", "N 2 S 4", "N 2 S 4", window=2)
+    q, k = torch.randn(1, 2, lengths[0], 4), torch.randn(1, 2, lengths[1], 4)
+    near = (torch.arange(lengths[0])[:, None] - torch.arange(lengths[1])).abs() < 2
+    expected = scaled_dot_product_attention(q, k, k, near).nan_to_num(0.0)
+    torch.testing.assert_close(run(session(case.graph())[1], q, k, k), expected, rtol=0, atol=1e-5)
+
+
+def test_heads_without_a_scale_are_written_out_in_the_older_opset() -> None:
+    model, _ = session(example(OPS["attention"], *["N 4 T e"] * 3, causal=True).graph())
+    assert "Attention" not in kinds(model.graph)
+    assert [(entry.version, model.ir_version) for entry in model.opset_import] == [(OPSET, 10)]

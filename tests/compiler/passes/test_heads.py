@@ -15,6 +15,7 @@ from dlc.compiler.passes import EXPORT, inline, prune, run
 from dlc.compiler.passes.heads import join_heads
 from dlc.compiler.passes.verify import verify
 from dlc.compiler.program import Model
+from dlc.compiler.types import DType
 from dlc.compiler.weights import draw_weights
 from dlc.runtime.infer.verify import PyTorch
 
@@ -32,6 +33,9 @@ model M(x: float[N, T, 24], memory: float[N, S, 10]) -> (y: float[N, T, 24]):
     v = memory -> linear(12) -> rearrange("n s (h e) -> n h s e", h=2)
     return attention(q, k, v, scale=0.2) -> rearrange("n h t e -> n t (h e)")
 """
+SEEN = APART.replace("float[N, S, 10])", "float[N, S, 10], seen: bool[N, S])").replace(
+    "scale=0.2)", "mask=seen[:, none, none], causal=true)"
+)
 LOOPED = """
 model M(x: float[N, T, 24]) -> (y: float[N, T, 24]):
     project = linear(72)
@@ -52,6 +56,8 @@ def names(graph: Graph) -> list[str]:
     [
         (PACKED, ["linear", "split", "head_attention"]),
         (APART, ["linear", "linear", "linear", "head_attention"]),
+        (PACKED.replace("causal=true", "window=3"), ["linear", "split", "head_attention"]),
+        (SEEN, ["linear", "linear", "linear", "index", "head_attention"]),
     ],
 )
 def test_joined_heads_compute_the_same(model: Read, text: str, expected: list[str]) -> None:
@@ -66,7 +72,8 @@ def test_joined_heads_compute_the_same(model: Read, text: str, expected: list[st
         name: np.random.default_rng(0).normal(size=[sizes.get(str(size)) or int(size) for size in value.type.shape])
         for name, value in graph.inputs.items()
     }
-    arrays = {name: array.astype(np.float32) for name, array in given.items()}
+    kinds = {name: bool if value.type.dtype is DType.BOOL else np.float32 for name, value in graph.inputs.items()}
+    arrays = {name: (array > 0 if kinds[name] is bool else array).astype(kinds[name]) for name, array in given.items()}
     before = PyTorch(run((inline, prune), graph), weights)(arrays)["y"]
     joined = PyTorch(flat, weights)(arrays)["y"]
     session = onnxruntime.InferenceSession(
@@ -81,8 +88,7 @@ def test_joined_heads_compute_the_same(model: Read, text: str, expected: list[st
     [
         ("(three h e)", "(h three e)"),  # heads of one kind do not lie side by side
         ("n h t e -> n t (h e)", "n h t e -> n t (e h)"),  # nor do they in the result
-        ("causal=true", "window=3"),
-        ("causal=true", "mask=ones(T, T) > 0"),
+        ("causal=true", "mask=ones(4, T, T) > 0"),  # nor has each head a mask of its own
         ("return attention(q, k, v, causal=true)", "return attention(v, k, relu(q), causal=true)"),
     ],
 )
