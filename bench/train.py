@@ -44,7 +44,7 @@ TUNED = {
         ("fused", "allocator"),
         ("fused", "allocator", "written"),
         ("fused", "allocator", "medium", "written"),
-        ("fused", "allocator", "written", "compile"),
+        ("fused", "allocator", "medium", "written", "compile"),
     ],
 }
 HEAD = (

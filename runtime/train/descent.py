@@ -167,10 +167,7 @@ class Minimize:
         if self.settings.accumulate == 1:
             team.gather_(_gradients(group.weights))
         spoilt = _spoilt(_local(_gradients(group.weights)), 1 / scale)
-        untyped: Any = loss.detach().double()
-        if spoilt is not None:
-            untyped = torch.stack([untyped, spoilt.to(loss.device).double()])  # one wait for both
-        own: list[float] = untyped.reshape(-1).tolist()
+        own = _numbers(loss.detach(), *([] if spoilt is None else [spoilt]))
         self.own.append(own[0])
         value, *found = team.total(own)
         return value, not any(found)
@@ -262,6 +259,14 @@ def _spoilt(gradients: Sequence[Tensor], factor: float) -> Tensor | None:
         foreach.multiply_and_check_(alike, of_these, by)
         found = of_these if found is None else found + of_these.to(found.device)
     return found
+
+
+def _numbers(*scalars: Tensor) -> list[float]:
+    """What tensors hold that have one number each: of an accelerator's, with one wait for all."""
+    if all(scalar.device.type == "cpu" for scalar in scalars):
+        return [scalar.item() for scalar in scalars]
+    untyped: Any = torch.stack([scalar.reshape(()).to(scalars[0].device).double() for scalar in scalars])
+    return untyped.tolist()
 
 
 def _culprit(group: Group, number: int) -> NotFinite:

@@ -11,6 +11,9 @@ from torch import Tensor
 
 _torch: Any = torch
 
+adam_: Callable[..., None] = _torch._fused_adam_
+adamw_: Callable[..., None] = _torch._fused_adamw_
+"""(weights, gradients, first moments, second moments, [], steps, and the numbers of Adam by name)."""
 add_: Callable[..., None] = _torch._foreach_add_
 """(xs, ys, alpha=1): x + alpha y in place of each x."""
 clamp_min_: Callable[[Sequence[Tensor], float], None] = _torch._foreach_clamp_min_

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dlc.compiler.optimizers import Optimizer
+from dlc.runtime.train.kernel import OneKernel
 from dlc.runtime.train.optimizers import make_optimizers
 from dlc.runtime.train.packing import pack, unpack
 from dlc.runtime.train.team import ALONE, Team
@@ -35,6 +36,7 @@ class Group:
             by_factor.setdefault(factors[name], []).append(weight)
         groups = [{"params": part, "factor": factor} for factor, part in by_factor.items()]
         self.optimizers = make_optimizers(choice, groups, fused=fused)
+        self._kernels = {each: OneKernel(each) for each in self.optimizers if OneKernel.runs(each)}
         self.gathered: list[Tensor | None] = [None] * len(self.weights)
         self.examples = 0  # that what is gathered is the sum over
 
@@ -69,6 +71,9 @@ class Group:
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = self.choice.lr * rate * group["factor"]
+            if optimizer in self._kernels:
+                self._kernels[optimizer].step()
+                continue
             untyped: Any = optimizer  # a closure gives a tensor or a number, and its types know the number alone
             untyped.step(*([closure] if closure is not None else []))
 
@@ -110,6 +115,8 @@ class Group:
                 for name, value in states.items()
             }
             optimizer.load_state_dict({**whole, "state": state})
+            if optimizer in self._kernels:
+                self._kernels[optimizer].forget()
         self.gathered = [
             _laid_out(unpack(record["gathered"].get(name), tensors), weight)
             for name, weight in zip(self.names, self.weights, strict=True)

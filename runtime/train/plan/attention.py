@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -82,9 +83,7 @@ def _set(precision: str) -> Callable[..., None]:
 @contextmanager
 def replaced(task: Task, attention: Attention) -> Generator[None, None, None]:
     """The task with another form of attention."""
-    changed = ModuleType("F")
-    changed.__dict__.update(functional.__dict__)
-    changed.__dict__[_NAME] = attention
+    changed = _functions(attention)
     spaces = [space for space in task.namespaces() if "F" in space]
     before = [space["F"] for space in spaces]
     for space in spaces:
@@ -94,6 +93,15 @@ def replaced(task: Task, attention: Attention) -> Generator[None, None, None]:
     finally:
         for space, was in zip(spaces, before, strict=True):
             space["F"] = was
+
+
+@cache
+def _functions(attention: Attention) -> ModuleType:
+    """`torch.nn.functional` with another attention: one module for each, as compiled code holds for that very one."""
+    changed = ModuleType("F")
+    changed.__dict__.update(functional.__dict__)
+    changed.__dict__[_NAME] = attention
+    return changed
 
 
 def attends(task: Task) -> bool:

@@ -10,8 +10,8 @@ import torch
 from dlc.compiler.settings import Settings
 from dlc.runtime.train.loop import NonFiniteError
 from dlc.runtime.train.plan import allocator
-from dlc.runtime.train.plan.levers import BY_NAME, LEVERS, MEMORY, Lever
-from dlc.runtime.train.plan.record import Plan, Trial
+from dlc.runtime.train.plan.levers import BY_NAME, LEVERS, MEMORY, TOGETHER, Lever
+from dlc.runtime.train.plan.record import WITH, Plan, Trial
 from dlc.runtime.train.plan.timing import Contender, MakeLoop, in_turns
 from dlc.runtime.train.plan.undoing import undone
 from dlc.runtime.train.task import StepError, Task
@@ -75,15 +75,24 @@ class _Choice:
             return self._plan(self._free, SHORT)
         if memory is not None:
             self._tried.append(Trial(MEMORY, memory, True))
-        due = [lever for lever in LEVERS if not lever.free and lever.applies(self._task, self._settings, self._device)]
-        for place, lever in enumerate(due):
+        due = list(self._due())
+        for place, levers in enumerate(due):
             left = budget - self._spent()
-            base = self._try(base, lever, step, left / (len(due) - place))
+            base = self._try(base, levers, step, left / (len(due) - place))
         for name in self._free:
             if name != MEMORY:  # which a process cannot give up again
                 self._tell(base, name, step, budget - self._spent())
-        pulled = [lever.name for lever in LEVERS if lever.name in base.levers]
-        return self._plan(pulled, None if self._tried else SHORT)
+        return self._plan(base.levers, None if self._tried else SHORT)
+
+    def _due(self) -> Iterator[Sequence[Lever]]:
+        """What is tried at once, in turn: each lever that applies, and, behind them, those that gain by one another."""
+        found: dict[str, Lever] = {}
+        for lever in LEVERS:
+            if not lever.free and lever.applies(self._task, self._settings, self._device):
+                found[lever.name] = lever
+                yield [lever]
+                if TOGETHER[-1] == lever.name and all(name in found for name in TOGETHER):
+                    yield [found[name] for name in TOGETHER]
 
     def _first(self) -> tuple[Contender, float, float | None]:
         """The contender with all that is free, the seconds of a step, and what keeping memory gained."""
@@ -97,19 +106,21 @@ class _Choice:
         step = base.run(_FIRST)
         return base, step, None if before is None else round(before / step, 3)
 
-    def _try(self, base: Contender, lever: Lever, step: float, seconds: float) -> Contender:
-        """The contender with one more lever if that gains enough, else the one that there was."""
-        rounds = _rounds(step, seconds - lever.prepares)
-        if rounds is None:
+    def _try(self, base: Contender, levers: Sequence[Lever], step: float, seconds: float) -> Contender:
+        """The contender with these levers too if that gains enough, else the one that there was."""
+        rounds = _rounds(step, seconds - sum(lever.prepares for lever in levers))
+        more = [lever.name for lever in levers if lever.name not in base.levers]
+        if rounds is None or (len(levers) > 1 and not more):
             return base
-        contender = self._contender([*base.levers, lever.name])
+        contender = self._contender([*base.levers, *more])
+        name = WITH.join(lever.name for lever in levers)
         try:
             speed = in_turns(base, contender, rounds)
         except StepError as error:  # such as what PyTorch cannot compile
-            self._tried.append(Trial(lever.name, None, False, error.reason))
+            self._tried.append(Trial(name, None, False, error.reason))
             return base
-        taken = speed >= lever.gains
-        self._tried.append(Trial(lever.name, round(speed, 3), taken))
+        taken = speed >= max(lever.gains for lever in levers)
+        self._tried.append(Trial(name, round(speed, 3), taken))
         return contender if taken else base
 
     def _tell(self, base: Contender, name: str, step: float, seconds: float) -> None:
@@ -119,7 +130,8 @@ class _Choice:
             without = self._contender([lever for lever in base.levers if lever != name])
             self._tried.append(Trial(name, round(1 / in_turns(base, without, rounds), 3), True))
 
-    def _contender(self, levers: Sequence[str]) -> Contender:
+    def _contender(self, names: Sequence[str]) -> Contender:
+        levers = [lever.name for lever in LEVERS if lever.name in names]
         self._contenders.append(Contender(self._task, levers, self._make, self._device))
         return self._contenders[-1]
 

@@ -95,6 +95,9 @@ LEVERS: Sequence[Lever] = (
     ),
 )
 
+TOGETHER = (PRECISION, WRITTEN)
+"""Levers that may gain by one another what neither gains alone: written out, attention is products like all others."""
+
 BY_NAME: Mapping[str, Lever] = {lever.name: lever for lever in LEVERS}
 
 

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+WITH = " with "  # between the names of levers that were tried at once
+
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A lever that was tried. speed: steps in a second with it, as a multiple of those without. refused: why it could
-    not be timed."""
+    """A lever that was tried, or several at once. speed: steps in a second with it, as a multiple of those without.
+    refused: why it could not be timed."""
 
     lever: str
     speed: float | None
@@ -48,10 +50,10 @@ class Plan:
 
     def line(self) -> str:
         """The plan as a person reads it: what is done, what each lever gained, what was left."""
-        known = {trial.lever: trial for trial in self.tried}
-        pulled = [known[lever].line() if lever in known else lever for lever in self.levers]
+        known = {lever: trial for trial in self.tried if trial.taken for lever in trial.lever.split(WITH)}
+        pulled = dict.fromkeys(known[lever].line() if lever in known else lever for lever in self.levers)
         told = f"plan: {', '.join(pulled) or 'plain'}"
-        left = [trial.line() for trial in self.tried if not trial.taken]
+        left = [trial.line() for trial in self.tried if not trial.taken and trial.lever not in self.levers]
         if left:
             told += f"; left: {', '.join(left)}"
         if self.tried:

@@ -113,6 +113,34 @@ def test_what_gains_is_taken_and_what_does_not_is_left(task: Task, monkeypatch: 
     assert "slower 0." in plan.line().partition("; left: ")[2]
 
 
+@pytest.mark.usefixtures("slow")
+def test_levers_that_gain_together_alone_are_found(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    pulled: set[str] = set()
+
+    def flag(name: str) -> Lever:
+        @contextmanager
+        def set_flag(task: Task) -> Iterator[None]:
+            pulled.add(name)
+            try:
+                yield
+            finally:
+                pulled.remove(name)
+
+        return Lever(name, lambda task, settings, device: True, set_flag)
+
+    with_levers(monkeypatch, flag("one"), lever("slower", 0.01), flag("other"))
+    monkeypatch.setattr(choosing, "TOGETHER", ("one", "other"))
+    net = task.instances["net"]
+    hook = net.register_forward_pre_hook(lambda *_: time.sleep(0.0 if {"one", "other"} <= pulled else 0.01))
+    plan = chosen(task)
+    hook.remove()
+    assert list(plan.levers) == [MEMORY, FUSED, "one", "other"]
+    assert "one with other" in [trial.lever for trial in plan.tried if trial.taken]
+    taken, _, left = plan.line().partition("; left: ")
+    assert taken.count("one with other") == 1
+    assert left.startswith("slower")
+
+
 def test_measuring_takes_its_share(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a training of 1600 steps of 10 ms it may take 2 %: 0.32 s."""
     with_levers(monkeypatch, *(lever(f"lever {number}", 0.01, gains=1e9) for number in range(6)))
