@@ -34,10 +34,11 @@ CURVE, BATCHES = 12, 8
 CLOSE = {"fp32": 2e-3, "bf16": 3e-2}  # how far losses may be from those of the plain loop
 OTHERS = {"Lightning": (lightning,), "Keras, torch": (in_keras, "torch"), "Keras, JAX": (in_keras, "jax")}
 TUNED = {
-    "mlp": [("fused", "allocator"), ("fused", "allocator", "medium")],
+    "mlp": [("fused", "allocator"), ("fused", "allocator", "medium"), ("fused", "allocator", "medium", "compile")],
     "convnet": [
         ("fused", "allocator", "channels-last"),
         ("fused", "allocator", "channels-last", "medium"),
+        ("fused", "allocator", "channels-last", "compile"),
     ],
     "lstm": [("fused", "allocator"), ("fused", "allocator", "medium")],
     "gpt": [
