@@ -3,9 +3,10 @@
     .venv-peers/bin/python -m bench.train [--rows mlp convnet lstm gpt] [--precision fp32 bf16] [--rounds 5] [--write]
     .venv-peers/bin/python -m bench.train --scaling [--write]
 
-The plain loop is a good one: tensors in memory, AdamW as it comes, eager. The tuned loops pull by hand what the machine
-has: a fused optimiser, thresholds of the allocator, matmul precision, channels-last, attention written out, inductor.
-All start at the same weights and see the same batches; the losses of the first steps must be those of the plain loop.
+The plain loop is a good one: tensors in memory, AdamW as it comes, eager, fp32. The tuned loops pull by hand what the
+machine has: a fused optimiser, thresholds of the allocator, matmul precision, channels-last, attention written out,
+inductor. All start at the same weights and see the same batches; the losses of the first steps must be those of the
+plain loop.
 `--write` puts rows into bench/README.md, where those stay that were not measured.
 """
 
@@ -88,10 +89,12 @@ def row(
         rivals["ours"] = Child(ours, kind, precision, "auto", folder)
         line = (Path(folder) / "auto.plan").read_text(encoding="utf-8")
         print(f"{kind}, {precision}: {line}", flush=True)
-        rivals["plain loop"] = Child(by_hand, kind, precision, (), folder)
-        for levers in TUNED[kind]:
+        rivals["plain loop"] = Child(by_hand, kind, "fp32", (), folder)
+        for levers in [*([()] if precision == "bf16" else []), *TUNED[kind]]:
             if precision == "fp32" or "medium" not in levers:
-                rivals[f"tuned: {', '.join(levers)}"] = Child(by_hand, kind, precision, levers, folder)
+                rivals[f"tuned: {', '.join(levers) or 'autocast alone'}"] = Child(
+                    by_hand, kind, precision, levers, folder
+                )
         curves = {name: [rival.result() for _ in range(CURVE)] for name, rival in rivals.items()}
         apart = max(_apart(curve, curves["plain loop"]) for curve in curves.values())
         if apart > CLOSE[precision]:
