@@ -213,6 +213,8 @@ def _misfit(
         value = value[item]
     if places and name == places[-1] and item is not None:
         help = f"all that {what} takes by place is its `{name}`; its other parameters are given by name"
+    if found[0]["type"] in ("tuple_type", "list_type") and name not in places:
+        help = f"one of a list is a list too: {name}=[{in_short(span, 'x')}]"
     return BadParameter(message, span, label=f"this is {describe(value)}", help=help)
 
 

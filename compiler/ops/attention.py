@@ -138,8 +138,13 @@ class Attention(Op):
         except ShapeError:
             fits = False
         if not fits:
+            of_keys = mask.rank == 2 and agree(mask.shape[0], q.shape[0]) and agree(mask.shape[1], k.shape[-2])
             raise ShapeError(
-                "mask", "the mask does not fit the scores", label=f"{mask}, and the scores are {scores}", against="q"
+                "mask",
+                "the mask does not fit the scores",
+                label=f"{mask}, and the scores are {scores}",
+                help="for all heads and queries alike, give it their axes: [:, none, none]" if of_keys else None,
+                against="q",
             )
 
     def keeps(self, tape: Tape, to: tuple[Tensor, ...], q: Tensor, k: Tensor, v: Tensor, *masks: Tensor | None) -> Kept:
