@@ -92,7 +92,8 @@ run. What applies to it is tried on its first batches, in turns with what was be
 shapes err no more than four times as much against float64 as fp32 does; attention stays \
 as it is | fp32 |
 | `channels-last` | weights of convolutions laid out as these read them | convolutions over images |
-| `attention written out` | as products and a softmax in place of the fused kernel | attention |
+| `attention written out` | as products and a softmax in place of the fused kernel; tried by itself \
+and with the matmul precision, which then holds for them too | attention |
 | `inductor` | networks compiled by `torch.compile`, in trainings of a quarter of an hour or more where it \
 gains 10 % | what `grad` does not differentiate, no loops over turns, no `recompute` |
 
