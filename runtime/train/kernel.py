@@ -40,7 +40,7 @@ class OneKernel:
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         self._optimizer = optimizer
         self._kernel = _KERNELS[type(optimizer)]
-        self._known: list[_Known] | None = None
+        self._known: list[_Known] = []  # none before the first step
 
     @staticmethod
     def runs(optimizer: torch.optim.Optimizer) -> bool:
@@ -54,13 +54,13 @@ class OneKernel:
 
     def forget(self) -> None:
         """What the optimiser remembers is in other tensors now."""
-        self._known = None
+        self._known = []
 
     @torch.no_grad()
     def step(self) -> None:
         """Moves the weights along their gradients."""
-        found = None if self._known is None else [_gradients(known) for known in self._known]
-        if self._known is None or found is None or None in found:
+        found = [_gradients(known) for known in self._known]
+        if not found or None in found:
             self._optimizer.step()
             self._known = [self._gathered(group) for group in self._optimizer.param_groups]
             return

@@ -110,7 +110,7 @@ class _Choice:
         """The contender with these levers too if that gains enough, else the one that there was."""
         rounds = _rounds(step, seconds - sum(lever.prepares for lever in levers))
         more = [lever.name for lever in levers if lever.name not in base.levers]
-        if rounds is None or (len(levers) > 1 and not more):
+        if rounds is None or not more:
             return base
         contender = self._contender([*base.levers, *more])
         name = WITH.join(lever.name for lever in levers)

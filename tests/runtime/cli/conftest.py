@@ -18,16 +18,9 @@ model Narrow(x: float[N, 8]) -> (y: float[N, 2]):
     return h -> Half(4) -> Half(2)
 """
 
-TRAINED = """\
-let width = 16
-
-block Half(x: float[N, d], out: int) -> float[N, out]:
-    return x -> linear(out) -> relu
-
-model Narrow(x: float[N, 8]) -> (y: float[N, 2]):
-    h = x -> linear(width)
-    return h -> Half(4) -> Half(2)
-
+TRAINED = (
+    RIGHT
+    + """
 data Made:
     source = generate(20)
     x: float[8] = normal(8)
@@ -43,6 +36,7 @@ train Fit on Made:
     step:
         minimize mse(net(x), y)
 """
+)
 
 
 @pytest.fixture
