@@ -147,11 +147,29 @@ def compiled(case: Case) -> Callable[[], object]:
 
 
 def ours(case: Case, folder: str) -> Callable[[], object]:
+    """By what `dlc.Session` runs a model with, without its looking at the arrays, as with all contenders.
+
+    A batch is tuned first, as torch.compile and the tracing exporter are given its sizes before they are timed.
+    """
     from dlc.compiler.onnx.emit import build_model, save_model
+    from dlc.runtime.infer.engine import Engine, Options
 
     path = Path(folder) / "ours.onnx"
     save_model(build_model(case.model().graph, case.weights()), path)
-    return in_onnxruntime(case, path)
+    engine = Engine(path, Options(threads=int(os.environ[THREADS]) if THREADS in os.environ else None))
+    arrays = case.arrays()
+    way = str(engine.tune(arrays, list(arrays)).chosen) if case.shape[0] > 1 else ""
+    _way(folder).write_text(way, encoding="utf-8")
+
+    def call() -> object:
+        return [*engine.run(arrays).values()]
+
+    return call
+
+
+def _way(folder: str) -> Path:
+    """Where it is told how ours runs its batch."""
+    return Path(folder) / "way.txt"
 
 
 def traced(case: Case, folder: str) -> Callable[[], object]:
@@ -213,8 +231,8 @@ CONTENDERS: Mapping[str, Callable[..., Callable[[], object]]] = {
 # --- the table --------------------------------------------------------------------------------------------------
 
 
-def compete(case: Case, rounds: int, names: list[str]) -> dict[str, Timing]:
-    """The timings of a row, in processor time where there is one thread.
+def compete(case: Case, rounds: int, names: list[str]) -> tuple[dict[str, Timing], str]:
+    """The timings of a row, in processor time where there is one thread, and how ours ran its batch.
 
     Raises RuntimeError where a contender fails, or gives what PyTorch does not.
     """
@@ -225,7 +243,8 @@ def compete(case: Case, rounds: int, names: list[str]) -> dict[str, Timing]:
                 given = () if name in ("PyTorch", "torch.compile") else (folder,)
                 rivals[name] = Child(CONTENDERS[name], case, *given)
             agree({name: rival.result() for name, rival in rivals.items()})
-            return interleave({name: partial(rival.turn, clock=clock()) for name, rival in rivals.items()}, rounds)
+            turns = {name: partial(rival.turn, clock=clock()) for name, rival in rivals.items()}
+            return interleave(turns, rounds), _way(folder).read_text(encoding="utf-8")
         finally:
             for rival in rivals.values():
                 rival.close()
@@ -278,16 +297,27 @@ def torch_gemm(precision: str) -> Callable[[], object]:
     return lambda: a @ a
 
 
-def row(case: Case, taken: Mapping[str, Timing], limit: float) -> list[str]:
-    """Milliseconds of ours, how many times as long the others took, and the share of the limit that ours reaches."""
+def row(case: Case, taken: Mapping[str, Timing], way: str, limit: float) -> list[str]:
+    """Milliseconds of ours, how many times as long the others took, and the share of the limit that ours reaches.
+
+    way: how ours runs its batch.
+    """
     own = taken["ours"]
     share = case.gflop() / own.median / limit
     others = [f"{taken[name].times(own):.2f}" if name in taken else "" for name in CONTENDERS if name != "ours"]
     best = min(taken, key=lambda name: taken[name].median)
-    return [case.title, ms(own), f"{own.spread:.0%}", *others, f"{share:.0%}", best]
+    return [case.title, ms(own), f"{own.spread:.0%}", *others, f"{share:.0%}", best, way]
 
 
-HEAD = ["", "ours, ms", "spread", *(f"{name} / ours" for name in CONTENDERS if name != "ours"), "of GEMM", "fastest"]
+HEAD = [
+    "",
+    "ours, ms",
+    "spread",
+    *(f"{name} / ours" for name in CONTENDERS if name != "ours"),
+    "of GEMM",
+    "fastest",
+    "ours runs",
+]
 
 
 def main() -> int:
@@ -306,7 +336,7 @@ def main() -> int:
     reached = f"{digits(limit)} GFLOP/s in a product of matrices of {GEMM_SIDE} by {GEMM_SIDE}"
     for case in cases():
         if any(part in case.title for part in chosen.only):
-            rows.append(row(case, compete(case, chosen.rounds, ["ours", *chosen.against]), limit))
+            rows.append(row(case, *compete(case, chosen.rounds, ["ours", *chosen.against]), limit))
             print(" | ".join(rows[-1]), flush=True)
             if chosen.write:
                 text = f"{table(HEAD, rows)}\n\n{machine(*PACKAGES)}; {reached}."

@@ -87,6 +87,7 @@ class Sharding:
         self._batch = Dim.of_symbol(self._symbol)
         self._space = Space({SOURCE: self._batch})
         self._states: States = {id(value): self._by_size(value.type) for value in graph.inputs.values()}
+        self._calls: dict[tuple[Graph, tuple[State, ...]], list[State]] = {}
         self.assigned: list[tuple[Node, State]] = []
         self._body(graph.nodes, self._states)
 
@@ -121,12 +122,13 @@ class Sharding:
     def _call(self, node: Node, graph: Graph, states: States, weights: Operand = None) -> list[State]:
         if _state(weights, states) is not None:
             return [_first_joined([_state(weights, states)]) or Joined(node)] * len(node.outputs)
-        inner: States = {
-            id(value): _state(operand, states)
-            for value, operand in zip(graph.inputs.values(), node.inputs, strict=False)
-        }
-        self._body(graph.nodes, inner)
-        return [inner.get(id(output)) for output in graph.outputs]
+        given = tuple(_state(operand, states) for operand in node.inputs[: len(graph.inputs)])
+        key = graph, given
+        if key not in self._calls:
+            inner: States = {id(value): state for value, state in zip(graph.inputs.values(), given, strict=False)}
+            self._body(graph.nodes, inner)
+            self._calls[key] = [inner.get(id(output)) for output in graph.outputs]
+        return self._calls[key]
 
     def _loop(self, node: Node, loop: Loop, states: States) -> list[State]:
         names = list(loop.body.inputs.values())[int(loop.indexed) :]

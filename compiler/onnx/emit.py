@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.calls import every_node
 from dlc.compiler.dim import Dim, Symbol
+from dlc.compiler.flow.apart import counted_apart
 from dlc.compiler.graph import Assign, Check, Functional, Gradient, Graph, Node, ReadModel, weights_of
 from dlc.compiler.naming import Names
 from dlc.compiler.onnx import metadata
@@ -50,14 +51,16 @@ def build_model(graph: Graph, weights: Mapping[str, np.ndarray[Any, Any]]) -> Mo
     where an operation has no lowering, a size cannot be computed from the inputs' shapes, or a weight is missing or
     does not fit.
     """
-    return _Emitter(run(EXPORT, graph), weights).model()
+    flat = run(EXPORT, graph)
+    examples = None if any(map(_draws, every_node(flat))) else counted_apart(graph)
+    return _Emitter(flat, weights, examples).model()
 
 
 class _Emitter:
-    def __init__(self, graph: Graph, weights: Mapping[str, np.ndarray[Any, Any]]) -> None:
+    def __init__(self, graph: Graph, weights: Mapping[str, np.ndarray[Any, Any]], examples: Symbol | None) -> None:
         graph = replace(graph, checks=[*graph.checks, *_filled(graph)])
         declared = dict(weights_of({**graph.modules, **graph.borrowed}))
-        self._graph = graph
+        self._graph, self._examples = graph, examples
         self._symbols = _SymbolNames()
         self._writer = Writer((*graph.inputs, *graph.output_names, *declared))
         inputs = [(Value(name), value) for name, value in graph.inputs.items()]
@@ -88,7 +91,7 @@ class _Emitter:
             {"": opset, **dict.fromkeys(sorted(self._writer.domains), 1)},
             metadata.PRODUCER,
             metadata.producer_version(),
-            metadata.describe(graph, self._symbols),
+            metadata.describe(graph, self._symbols, self._examples),
         )
 
     def _refuse_unknown_checks(self) -> None:

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.onnx.errors import NothingQuantised
 from dlc.compiler.onnx.folding import fold_batch_norms
+from dlc.compiler.onnx.metadata import EXAMPLES
 from dlc.compiler.onnx.model import Model, Node, Tensor, Value
 from dlc.compiler.onnx.quantisable import ProductWeight, activations, is_stored, is_table, lstm_weights, product_weight
-from dlc.compiler.onnx.rewriting import Rewriting, complete_types
+from dlc.compiler.onnx.rewriting import Rewriting, complete_types, every_node
 from dlc.compiler.types import DType
 from dlc.grammar.diagnostics import Refusal
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 _LARGEST = 127
+_OF_ALL = {"DynamicQuantizeLinear", "DynamicQuantizeLSTM"}  # one range, of all examples of a batch
 Ranges = Mapping[str, tuple[float, float]]
 
 
@@ -50,6 +52,8 @@ def int8(model: Model, ranges: Ranges | None = None) -> Model:
     lowered = quantising.run()
     if not quantising.found:
         raise Refusal(NothingQuantised(f"{model.graph.name} has nothing that is computed in 8-bit integers", None))
+    if any(node.op_type in _OF_ALL for node in every_node(lowered.graph)):
+        lowered.metadata.pop(EXAMPLES, None)
     return lowered
 
 

@@ -17,6 +17,7 @@ SOURCE = "dlc.source"
 RANGES = "dlc.ranges"
 CHECKS = "dlc.checks"
 NOISE = "dlc.noise"
+EXAMPLES = "dlc.examples"
 VERIFIED = "dlc.verified"
 PRECISION = "dlc.precision"
 LINE = "dlc.line"
@@ -49,12 +50,13 @@ def unverified() -> dict[str, str]:
     return {VERIFIED: "false"}
 
 
-def describe(graph: Graph, name: Callable[[Symbol], str]) -> dict[str, str]:
+def describe(graph: Graph, name: Callable[[Symbol], str], examples: Symbol | None) -> dict[str, str]:
     """The model's metadata.
 
     The ranges map an int input to what its elements lie below, the checks are objects with `left`, `relation`,
     `right`, `message` and `line`; sizes in both are expressions of the symbols in the inputs' shapes. A model whose
-    draws are inputs maps them to the distributions that they follow.
+    draws are inputs maps them to the distributions that they follow. examples: the size that counts them, in a model
+    that computes each by itself.
     """
     ranges = {
         input: value.type.below.render(name) for input, value in graph.inputs.items() if value.type.below is not None
@@ -70,10 +72,12 @@ def describe(graph: Graph, name: Callable[[Symbol], str]) -> dict[str, str]:
         for check in graph.checks
     ]
     noise = {NOISE: json.dumps(graph.noise, ensure_ascii=False)} if graph.noise else {}
+    apart = {EXAMPLES: name(examples)} if examples is not None else {}
     return {
         SPEC: graph.name,
         SOURCE: _file(graph.span.source),
         RANGES: json.dumps(ranges, ensure_ascii=False),
         CHECKS: json.dumps(checks, ensure_ascii=False),
         **noise,
+        **apart,
     }

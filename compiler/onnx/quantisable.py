@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.onnx.folding import fold_batch_norms
+from dlc.compiler.onnx.metadata import EXAMPLES
 from dlc.compiler.onnx.model import Graph, Model, Node, Tensor, Value
 from dlc.compiler.onnx.rewriting import Rewriting, complete_types, uses
 from dlc.compiler.types import DType
@@ -114,6 +115,7 @@ def observed(model: Model) -> tuple[Model, list[str]]:
             nodes.append(rewriting.node(kind, [value], [made], like, keepdims=0))
             outputs.append(made)
     graph.outputs = outputs
+    model.metadata.pop(EXAMPLES, None)  # what lies between the least and the greatest is of all examples
     return rewriting.finish(nodes), [str(value.name) for value in values]
 
 

@@ -36,9 +36,12 @@ class Numbers(click.ParamType[tuple[int, ...]]):
 
 @dataclass(frozen=True, slots=True)
 class _Row:
+    """way: in which calls of these sizes were found to be fastest; none where they were not tuned."""
+
     provider: str
     sizes: Mapping[str, int]
     timing: Timing
+    way: str | None
 
 
 @click.command("bench", short_help="Measure how long a model takes in onnxruntime.")
@@ -49,6 +52,7 @@ class _Row:
 @click.option("--model", "name", metavar="NAME", help="Of a run with several instances, the one to measure.")
 @click.option("--for", "duration", type=click.FloatRange(min=0.01), default=2.0, help="Seconds a measurement; 2.")
 @click.option("--warm-up", type=click.FloatRange(min=0), default=0.5, help="Seconds before each; 0.5.")
+@click.option("--tuned", is_flag=True, help="Find first whether a batch runs faster in slices, and measure it so.")
 @engine_options
 @json_option("Print what was measured as JSON.")
 def command(
@@ -59,6 +63,7 @@ def command(
     name: str | None,
     duration: float,
     warm_up: float,
+    tuned: bool,
     as_json: bool,
     **how: Any,
 ) -> None:
@@ -74,9 +79,9 @@ def command(
     for provider in dict.fromkeys(providers):
         with opened(model, name, provider=provider, **engine(model, **how)) as found:
             for chosen in _sizes(found, given, batches):
-                rows.append(_measured(found, provider, chosen, duration, warm_up))
+                rows.append(_measured(found, provider, chosen, duration, warm_up, tuned))
     if as_json:
-        write_json([{"provider": row.provider, "sizes": dict(row.sizes), **asdict(row.timing)} for row in rows])
+        write_json([_told(row) for row in rows])
     else:
         _show(model, rows)
 
@@ -110,12 +115,21 @@ def _sizes(found: Opened, given: Mapping[str, Sequence[int]], batches: Sequence[
         yield dict(zip(known.values(), numbers, strict=True))
 
 
-def _measured(found: Opened, provider: str, sizes: Mapping[Symbol, int], duration: float, warm_up: float) -> _Row:
-    from dlc.runtime.infer.bench import measure
+def _measured(
+    found: Opened, provider: str, sizes: Mapping[Symbol, int], duration: float, warm_up: float, tuned: bool
+) -> _Row:
+    from dlc.runtime.infer.bench import drawn, measure
 
     examples = next(iter(sizes.values()), 1)
-    timing = measure(found.session, sizes, examples, seconds=duration, warm=warm_up)
-    return _Row(provider, {symbol.name: number for symbol, number in sizes.items()}, timing)
+    inputs = drawn(found.session, sizes)
+    way = str(found.session.tune(inputs).chosen) if tuned else None
+    timing = measure(found.session, inputs, examples, seconds=duration, warm=warm_up)
+    return _Row(provider, {symbol.name: number for symbol, number in sizes.items()}, timing, way)
+
+
+def _told(row: _Row) -> dict[str, Any]:
+    way = {} if row.way is None else {"way": row.way}
+    return {"provider": row.provider, "sizes": dict(row.sizes), **way, **asdict(row.timing)}
 
 
 def _show(model: str, rows: Sequence[_Row]) -> None:
@@ -125,13 +139,18 @@ def _show(model: str, rows: Sequence[_Row]) -> None:
 
     table = Table(title=f"{model}: milliseconds a call", title_justify="left", box=SIMPLE_HEAD)
     several = len({row.provider for row in rows}) > 1
+    tuned = rows[0].way is not None
     names = [*rows[0].sizes]
     for title in (*(["provider"] if several else []), *names, "p50", "p90", "p99", "mean", "examples/s", "calls"):
         table.add_column(title, justify="left" if title == "provider" else "right")
+    if tuned:
+        table.add_column("fastest")
     for row in rows:
         timing = row.timing
         latencies = (f"{1000 * value:.3g}" for value in (timing.p50, timing.p90, timing.p99, timing.mean))
         sizes = (f"{row.sizes[name]:,}" for name in names)
         own = [row.provider] if several else []
-        table.add_row(*own, *sizes, *latencies, f"{timing.throughput:,.0f}", f"{timing.runs:,}")
+        table.add_row(
+            *own, *sizes, *latencies, f"{timing.throughput:,.0f}", f"{timing.runs:,}", *([row.way] if tuned else [])
+        )
     Console(highlight=False).print(table)

@@ -38,6 +38,7 @@ _ARRAYS = (".npz", ".npy")
 )
 @click.option("--data", metavar="FILE", help="Of a run: raw data, from which its data block makes the inputs.")
 @click.option("--batch", type=click.IntRange(min=1), help="Run so many examples at a time, read as they are needed.")
+@click.option("--tuned", is_flag=True, help="Find with the first batch whether its size runs faster in slices.")
 @click.option("--labels", metavar="NAMES", help="Names of classes, a line each, or a folder for each: tell the best.")
 @click.option("--model", "name", metavar="NAME", help="Of a run with several instances, the one to run.")
 @click.option(
@@ -51,6 +52,7 @@ def command(
     inputs: tuple[tuple[str, str], ...],
     data: str | None,
     batch: int | None,
+    tuned: bool,
     labels: str | None,
     name: str | None,
     provider: str,
@@ -74,12 +76,14 @@ def command(
         raise click.UsageError("either --data or --in gives the inputs")
     if data is not None and not Path(model).is_dir():
         raise click.UsageError(f"--data needs a run, whose spec tells how inputs are made of data, and {model} is none")
+    if tuned and data is None and batch is None:
+        raise click.UsageError("--tuned is of batches: say how many examples one has, as in --batch 256")
     with opened(model, name, provider=provider, **engine(model, **how)) as found:
         session = found.session
         if data is not None:
-            batches: Iterator[Mapping[str, Array]] = _over_data(session, model, name, data, batch or _BATCH)
+            batches: Iterator[Mapping[str, Array]] = _over_data(session, model, name, data, batch or _BATCH, tuned)
         elif batch is not None:
-            batches = _in_batches(session, inputs, batch)
+            batches = _in_batches(session, inputs, batch, tuned)
         else:
             batches = iter([session.call(_read(session, inputs))])
         if labels is not None:
@@ -90,7 +94,9 @@ def command(
             _deliver_once(next(batches), output, as_json)
 
 
-def _over_data(session: Session, run: str, name: str | None, data: str, batch: int) -> Iterator[Mapping[str, Array]]:
+def _over_data(
+    session: Session, run: str, name: str | None, data: str, batch: int, tuned: bool
+) -> Iterator[Mapping[str, Array]]:
     from dlc.runtime.infer.batches import require_batched
     from dlc.runtime.infer.fields import Transformed
     from dlc.runtime.train.run import Run
@@ -99,16 +105,20 @@ def _over_data(session: Session, run: str, name: str | None, data: str, batch: i
     require_batched(session)
     opened = Run.open(run)
     fields = Transformed(opened, choose_instance(opened, name), [port.name for port in session.inputs], data)
-    return (session.call(arrays) for arrays in fields.batches(batch))
+    for number, arrays in enumerate(fields.batches(batch)):
+        if tuned and not number:
+            session.tune(arrays)
+        yield session.call(arrays)
 
 
-def _in_batches(session: Session, inputs: Sequence[tuple[str, str]], batch: int) -> Iterator[Mapping[str, Array]]:
+def _in_batches(
+    session: Session, inputs: Sequence[tuple[str, str]], batch: int, tuned: bool
+) -> Iterator[Mapping[str, Array]]:
     from dlc.runtime.infer.batches import in_batches, pieces
 
     ports = {port.name: port for port in session.inputs}
-    return in_batches(
-        session, {name: pieces(text, ports[name], batch) for name, text in _named(session, inputs).items()}
-    )
+    named = _named(session, inputs)
+    return in_batches(session, {name: pieces(text, ports[name], batch) for name, text in named.items()}, tuned=tuned)
 
 
 def _read(session: Session, inputs: Sequence[tuple[str, str]]) -> dict[str, Array]:

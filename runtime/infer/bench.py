@@ -49,10 +49,14 @@ def symbols(session: Session) -> dict[str, Symbol]:
     return found
 
 
-def measure(session: Session, sizes: Mapping[Symbol, int], examples: int, *, seconds: float, warm: float) -> Timing:
-    """Times calls on random inputs of these sizes, for so many seconds, after a time of warming up. Raises Refusal."""
+def drawn(session: Session, sizes: Mapping[Symbol, int]) -> dict[str, Array]:
+    """Random inputs of these sizes. Raises Refusal where there are none."""
     random = np.random.default_rng(0)
-    inputs = {port.name: _draw(random, port, sizes) for port in session.inputs}
+    return {port.name: _draw(random, port, sizes) for port in session.inputs}
+
+
+def measure(session: Session, inputs: Mapping[str, Array], examples: int, *, seconds: float, warm: float) -> Timing:
+    """Times calls on inputs of so many examples, for so many seconds, after a time of warming up. Raises Refusal."""
     taken: Array = np.asarray(session.time(inputs, seconds=seconds, warm=warm))
     p50, p90, p99 = (float(value) for value in np.percentile(taken, [50, 90, 99]))
     mean = float(taken.mean())

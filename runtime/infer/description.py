@@ -65,12 +65,17 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """A model from outside: its name, inputs and outputs, and what their sizes must satisfy."""
+    """A model from outside: its name, inputs and outputs, and what their sizes must satisfy.
+
+    apart: the inputs that are cut along axis 0 where a batch is computed in parts, which give, one after the other,
+    what the batch gives; none of them where that is not known.
+    """
 
     spec: str
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     requirements: tuple[Requirement, ...]
+    apart: tuple[str, ...] = ()
 
 
 def document(stored: Stored) -> dict[str, Any]:
@@ -84,6 +89,7 @@ def document(stored: Stored) -> dict[str, Any]:
         "ranges": stored.properties.get(metadata.RANGES) if ours else "{}",
         "checks": stored.properties.get(metadata.CHECKS) if ours else "[]",
         "noise": stored.properties.get(metadata.NOISE, "{}") if ours else "{}",
+        "examples": stored.properties.get(metadata.EXAMPLES) if ours else None,
         "expressions": ours,
     }
 
@@ -109,12 +115,29 @@ def _describe(told: Mapping[str, Any]) -> Description:
     noise: dict[str, str] = json.loads(told["noise"])
     if not set(noise.values()) <= {"normal", "uniform"}:
         raise ValueError("its noise follows a distribution that is not known")
+    inputs = tuple(_ports(told["inputs"], sizes, ranges, noise))
+    outputs = tuple(_ports(told["outputs"], sizes, {}, {}))
+    examples = None if told["examples"] is None else sizes.read(str(told["examples"]))
     return Description(
         told["name"],
-        tuple(_ports(told["inputs"], sizes, ranges, noise)),
-        tuple(_ports(told["outputs"], sizes, {}, {})),
+        inputs,
+        outputs,
         tuple(_requirement(check, sizes) for check in checks),
+        () if examples is None else tuple(_apart(inputs, outputs, examples)),
     )
+
+
+def _apart(inputs: Iterable[Port], outputs: Iterable[Port], examples: Dim) -> Iterator[str]:
+    """The inputs that lie along the examples. ValueError where they, or an output, do not do so along axis 0 alone."""
+    for port in outputs:
+        if not port.rank or port.shape[0] != examples:
+            raise ValueError(f"its examples are counted by {examples}, and `{port.name}` has none")
+    for port in inputs:
+        within = [axis for axis, size in enumerate(port.shape) if examples.symbols() & size.symbols()]
+        if within and (within != [0] or port.shape[0] != examples):
+            raise ValueError(f"its examples are counted by {examples}, and `{port.name}` has them elsewhere")
+        if within:
+            yield port.name
 
 
 def _requirement(check: Mapping[str, str], sizes: _Sizes) -> Requirement:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from dlc.runtime.infer import prepared
 from dlc.runtime.infer.description import document
 from dlc.runtime.infer.errors import RunFailed, UnreadableModel, UnsupportedModel
 from dlc.runtime.infer.providers import resolve
+from dlc.runtime.infer.slices import Slices, Tuning, processors
 from dlc.runtime.infer.stored import Stored, line_of, read_stored
 
 if TYPE_CHECKING:
@@ -56,16 +58,27 @@ class Engine:
         stored = read_stored(path)
         _refuse_strangers(path, stored)
         self.description = document(stored)
-        self._outputs: list[str] = [value.name for value in stored.outputs]
-        self._session = _open(path, stored, options)
+        alone = replace(options, threads=1)
+        self._slices = Slices(
+            _open(path, stored, options),
+            [value.name for value in stored.outputs],
+            (lambda: _open(path, stored, alone)) if resolve(options.provider) == _CPU else None,
+            options.threads or processors(),
+        )
 
     def run(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs by name, for inputs that fit. Raises Refusal where onnxruntime stops."""
-        try:
-            results: list[Any] = self._session.run(self._outputs, dict(arrays))
-        except _failures() as error:
-            raise Refusal(self._failure(str(error))) from None
-        return dict(zip(self._outputs, results, strict=True))
+        with self._told():
+            return self._slices.run(arrays)
+
+    def tune(self, arrays: Mapping[str, Array], cut: Sequence[str]) -> Tuning:
+        """Measures how calls of such sizes are run fastest, and runs them so from now on.
+
+        cut: the inputs that may be cut along axis 0, where parts of a batch give the parts of its outputs. Raises
+        Refusal where onnxruntime stops.
+        """
+        with self._told():
+            return self._slices.tune(arrays, cut)
 
     def time(self, arrays: Mapping[str, Array], *, least: int, seconds: float, warm: float) -> list[float]:
         """The seconds of each of at least `least` runs, for so many seconds, after a time of warming up."""
@@ -80,6 +93,14 @@ class Engine:
             self.run(arrays)
             taken.append(time.perf_counter() - start)
         return taken
+
+    @contextmanager
+    def _told(self) -> Generator[None]:
+        """Makes what onnxruntime raises a Refusal."""
+        try:
+            yield
+        except _failures() as error:
+            raise Refusal(self._failure(str(error))) from None
 
     def _failure(self, message: str) -> RunFailed:
         """What onnxruntime has to say, with the line of the node that it names, perhaps with words of its own added."""

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from dlc.grammar.diagnostics import Diagnostic, Refusal, kinds
 from dlc.runtime.infer.engine import Options
 from dlc.runtime.infer.errors import LimitReached, ModelCrashed, UnsafeModel
 from dlc.runtime.infer.frames import BrokenFrameError, Frame, receive, send
+from dlc.runtime.infer.slices import Tuning, Way
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,6 +80,13 @@ class Isolated:
         limit = self._limits.seconds + warm + seconds
         how = {"least": least, "seconds": seconds, "warm": warm}
         return self._ask({"do": "time", "seconds": limit, "how": how}, arrays, limit, "run").document["taken"]
+
+    def tune(self, arrays: Mapping[str, Array], cut: Sequence[str]) -> Tuning:
+        """As `Engine.tune`, within the process."""
+        limit = self._limits.seconds
+        told = self._ask({"do": "tune", "seconds": limit, "cut": [*cut]}, arrays, limit, "tuned").document
+        ways: list[list[Any]] = told["ways"]
+        return Tuning(tuple(Way(*each) for each in ways), Way(*ways[told["chosen"]]))
 
     def close(self) -> None:
         """Ends the process; the model cannot be called any more."""

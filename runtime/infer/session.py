@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from dlc.runtime.infer.description import Description, Port, describe
 from dlc.runtime.infer.engine import Engine, Options
 from dlc.runtime.infer.isolated import Isolated, Limits
+from dlc.runtime.infer.slices import Tuning
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,6 +84,17 @@ class Session:
         """As `run`, for names that Python has no syntax for."""
         return self._engine.run(self._fitting(arrays))
 
+    def tune(self, arrays: Mapping[str, Any]) -> Tuning:
+        """Measures how calls with inputs of these sizes are run fastest, and runs them so from now on.
+
+        A batch may be run in slices, one after the other or several at once, where the model says that it computes
+        each example by itself, as `dlc export` proves it; outputs differ in their last bits, as sums are taken in
+        another order. Another model, or another number of threads, may be fastest with the whole batch at once. It
+        takes some twenty to a hundred calls; while slices are run abreast, the weights are in memory twice. Raises
+        Refusal as `run` does.
+        """
+        return self._engine.tune(self._fitting(arrays), self._description.apart)
+
     def time(
         self, arrays: Mapping[str, Any], *, least: int = 10, seconds: float = 1.0, warm: float = 0.3
     ) -> list[float]:
@@ -123,5 +135,7 @@ class _Runs(Protocol):
     def description(self) -> Mapping[str, Any]: ...
 
     def run(self, arrays: Mapping[str, Array]) -> dict[str, Array]: ...
+
+    def tune(self, arrays: Mapping[str, Array], cut: Sequence[str]) -> Tuning: ...
 
     def time(self, arrays: Mapping[str, Array], *, least: int, seconds: float, warm: float) -> list[float]: ...

@@ -52,6 +52,10 @@ def _answer(engine: Engine | None, frame: Frame, answers: int) -> Engine | None:
             _limit_time(asked["seconds"])
             if asked["do"] == "time":
                 send(answers, {"taken": engine.time(frame.arrays, **asked["how"])})
+            elif asked["do"] == "tune":
+                tuning = engine.tune(frame.arrays, asked["cut"])
+                ways = [[way.examples, way.abreast, way.seconds] for way in tuning.ways]
+                send(answers, {"ways": ways, "chosen": tuning.ways.index(tuning.chosen)})
             else:
                 send(answers, {}, engine.run(frame.arrays))
     except BrokenFrameError:
@@ -79,11 +83,12 @@ def _open(asked: Mapping[str, Any]) -> Engine:
 def _limit_memory(memory: int, reserve: bool) -> None:
     """Limits what is allocated, and the address space, of which threads reserve a part that they do not use.
 
+    There are as many of onnxruntime's as processors, and as many again where slices of a batch are run abreast.
     An accelerator's driver reserves as much as there is, so that there the address space tells nothing.
     """
     _lower(resource.RLIMIT_DATA, memory)
     if reserve:
-        _lower(resource.RLIMIT_AS, memory + _SHARED + _STACKS * (os.cpu_count() or 1))
+        _lower(resource.RLIMIT_AS, memory + _SHARED + 2 * _STACKS * (os.cpu_count() or 1))
 
 
 def _limit_time(seconds: float) -> None:
