@@ -89,9 +89,8 @@ class Session:
 
         A batch may be run in slices, one after the other or several at once, where the model says that it computes
         each example by itself, as `dlc export` proves it; outputs differ in their last bits, as sums are taken in
-        another order. Another model, or another number of threads, may be fastest with the whole batch at once. It
-        takes some twenty to a hundred calls; while slices are run abreast, the weights are in memory twice. Raises
-        Refusal as `run` does.
+        another order. It takes some thirty calls, and more of short ones; while slices are run abreast, the weights are
+        in memory twice. Raises Refusal as `run` does.
         """
         return self._engine.tune(self._fitting(arrays), self._description.apart)
 

@@ -20,10 +20,8 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-_LEAST = 0.3  # seconds that each way is measured for, if that is not too often
-_MOST = 50  # measurements of a way
-_FINAL = 5  # and at least so many of those that may be the fastest
-_CLOSE = 1.1  # times what the fastest takes: what may be the fastest
+_SHORT, _TURN = 0.15, 0.05  # seconds that calls are repeated for, at first and in each turn
+_FINALISTS, _ROUNDS = 3, 4  # the fastest that are measured in turn, beside the whole, and how often
 _LOST = 1.25  # times what the fastest of its kind takes: smaller slices are no better
 _WORTH = 0.97  # of the time of the whole batch: what is worth while
 
@@ -165,19 +163,21 @@ def _halves(count: int, abreast: int) -> Iterator[Way]:
 
 
 class Trials:
-    """What calls take that `call` makes, of the whole batch and in other ways."""
+    """What calls take that `call` makes, of the whole batch and in other ways.
+
+    A machine is not as fast at all times: each way is first judged by the best that it shows, and the fastest of them
+    by what they take in turn with the whole batch.
+    """
 
     def __init__(self, call: Callable[[Way], object]) -> None:
         self._call = call
         self._taken: dict[Way, list[float]] = {}
 
     def measure(self, way: Way) -> float:
-        """The median of several calls, after one that is not counted."""
+        """The least that calls took, after one that is not counted."""
         self._call(way)
-        first = self._time(way)
-        for _ in range(min(_MOST, int(_LEAST / first))):
-            self._time(way)
-        return self._median(way)
+        self._repeat(way, _SHORT)
+        return min(self._taken[way])
 
     def descend(self, ways: Iterable[Way]) -> None:
         """Measures one after the other, until they have become far slower than the fastest of them."""
@@ -189,27 +189,31 @@ class Trials:
             best = min(best, taken)
 
     def finish(self) -> Tuning:
-        """Measures what may be the fastest once more, in turn, since a machine is not as fast at all times."""
-        best = min(map(self._median, self._taken))
-        close = [way for way in self._taken if self._median(way) <= _CLOSE * best]
-        if close != [_WHOLE]:
-            again = dict.fromkeys([_WHOLE, *close])
-            for way in again:
-                self._taken[way].clear()
-            for _ in range(max(_FINAL, min(_MOST, int(_LEAST / best)))):
-                for way in again:
-                    self._time(way)
+        """What was found, once the fastest were measured in turn."""
+        close = sorted(self._taken, key=lambda way: min(self._taken[way]))[:_FINALISTS]
+        if len(self._taken) > 1:
+            again = {way: min(self._taken.pop(way)) for way in {_WHOLE, *close}}
+            for _ in range(_ROUNDS):
+                for way, least in again.items():
+                    if least < _TURN:  # the threads of another way still wait busily for more
+                        self._call(way)
+                    self._repeat(way, _TURN)
         fastest = min(close, key=self._median)
-        ways = {way: Way(way.examples, way.abreast, self._median(way)) for way in self._taken}
+        tried = sorted(self._taken, key=lambda way: (way != _WHOLE, way.abreast, -(way.examples or 0)))
+        ways = {way: Way(way.examples, way.abreast, self._median(way)) for way in tried}
         worth = self._median(fastest) <= _WORTH * self._median(_WHOLE)
         return Tuning(tuple(ways.values()), ways[fastest if worth else _WHOLE])
 
-    def _time(self, way: Way) -> float:
-        start = time.perf_counter()
-        self._call(way)
-        taken = time.perf_counter() - start
-        self._taken.setdefault(way, []).append(taken)
-        return taken
+    def _repeat(self, way: Way, seconds: float) -> None:
+        taken = self._taken.setdefault(way, [])
+        end = time.perf_counter() + seconds
+        while True:
+            start = time.perf_counter()
+            self._call(way)
+            now = time.perf_counter()
+            taken.append(now - start)
+            if now > end:
+                return
 
     def _median(self, way: Way) -> float:
         return statistics.median(self._taken[way])
