@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.errors import OpenWeight
 from dlc.compiler.graph import Graph
+from dlc.compiler.onnx.opset import NEWEST
 from dlc.compiler.program import Model
 from dlc.grammar.diagnostics import Refusal
 
@@ -25,15 +26,20 @@ def torch_source(model: Model) -> str:
     return emit_graph(model.graph)
 
 
-def onnx_model(model: Model, weights: Mapping[str, np.ndarray[Any, Any]] | None = None, *, seed: int = 0) -> onnx.Model:
-    """The model in ONNX, with weights by their paths, or freshly drawn ones. Refusal where it cannot be written."""
+def onnx_model(
+    model: Model, weights: Mapping[str, np.ndarray[Any, Any]] | None = None, *, seed: int = 0, newest: int = NEWEST
+) -> onnx.Model:
+    """The model in ONNX, with weights by their paths, or freshly drawn ones. Refusal where it cannot be written.
+
+    newest: the newest opset whose operators may be used.
+    """
     from dlc.compiler.onnx.emit import build_model
     from dlc.compiler.weights import draw_weights
 
     require_closed(model)
     if weights is None:
         weights = draw_weights(model.graph.weights(), seed, compute)
-    return build_model(model.graph, weights)
+    return build_model(model.graph, weights, newest)
 
 
 def compute(graph: Graph) -> np.ndarray[Any, Any]:

@@ -44,29 +44,31 @@ def write_lowered(
     *,
     part: str | None,
     finish: Callable[[onnx.Model], onnx.Model],
+    newest: int,
 ) -> tuple[Report, Lowered]:
     """Writes what was trained in a precision, at once or not at all.
 
     In single precision it is first compared with PyTorch, so that what differs then is a matter of rounding.
 
     part: of the data, over which the run's metrics are measured; none for what they are not about, a procedure.
-    finish: what becomes of the model before it is written. Raises Refusal where PyTorch and onnxruntime differ, where
-    the provider has no kernels, and where more is lost than may be; and OSError where it cannot be written.
+    finish: what becomes of the model before it is written. newest: the newest opset that it may need. Raises Refusal
+    where PyTorch and onnxruntime differ, where the provider has no kernels, and where more is lost than may be; and
+    OSError where it cannot be written.
     """
     with TemporaryDirectory(prefix="dlc-") as folder:
         single = Path(folder) / "single.onnx"
-        save_model(onnx_model(trained.model, trained.weights), single)
+        save_model(onnx_model(trained.model, trained.weights, newest=newest), single)
         report = verify(trained.model, trained.weights, single)
         size_before = _size(single)
     seen = None if part is None else measured(run, trained, part)
     if seen is not None and not seen.inputs:  # the step never applies the network, so its metrics tell nothing of it
         seen = None
-    ranges = None if wanted.calibrated is None else calibrate(run, trained, wanted.calibrated)
+    ranges = None if wanted.calibrated is None else calibrate(run, trained, wanted.calibrated, newest)
 
     def lowering(model: onnx.Model) -> onnx.Model:
         return lower(model, wanted.precision, ranges)
 
-    built = finish(lowering(onnx_model(trained.model, trained.weights)))
+    built = finish(lowering(onnx_model(trained.model, trained.weights, newest=newest)))
     with staged(built, output) as made:
         require_kernels(built, made.path, wanted.precision, wanted.provider)
         metrics = None if seen is None else _drops(run, trained, str(part), seen, made.path, wanted.provider)

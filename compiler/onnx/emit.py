@@ -26,7 +26,7 @@ from dlc.compiler.onnx.wire import encode
 from dlc.compiler.onnx.writer import Writer
 from dlc.compiler.op import Op
 from dlc.compiler.ops.recurrent import Recurrent
-from dlc.compiler.passes import EXPORT, run
+from dlc.compiler.passes import export, run
 from dlc.grammar.diagnostics import Refusal
 
 if TYPE_CHECKING:
@@ -43,21 +43,24 @@ def emit_model(graph: Graph, weights: Mapping[str, np.ndarray[Any, Any]]) -> onn
     return onnx.ModelProto.FromString(encode(build_model(graph, weights)))
 
 
-def build_model(graph: Graph, weights: Mapping[str, np.ndarray[Any, Any]]) -> Model:
+def build_model(graph: Graph, weights: Mapping[str, np.ndarray[Any, Any]], newest: int = NEWEST) -> Model:
     """The model of a graph, with `weights` by their paths, whose arrays are asked for when they are written.
 
     The graph is flat. Inputs, outputs and initialisers have the spec's names, symbolic sizes are `dim_param`s, and
-    each node tells the line that it comes from. Equal graphs and weights give the same bytes. Raises Refusal
+    each node tells the line that it comes from. Equal graphs and weights give the same bytes. newest: the newest opset
+    whose operators may be used, for runtimes that do not know later ones, from 21 on. Raises Refusal
     where an operation has no lowering, a size cannot be computed from the inputs' shapes, or a weight is missing or
     does not fit.
     """
-    flat = run(EXPORT, graph)
+    flat = run(export(newest), graph)
     examples = None if any(map(_draws, every_node(flat))) else counted_apart(graph)
-    return _Emitter(flat, weights, examples).model()
+    return _Emitter(flat, weights, examples, newest).model()
 
 
 class _Emitter:
-    def __init__(self, graph: Graph, weights: Mapping[str, np.ndarray[Any, Any]], examples: Symbol | None) -> None:
+    def __init__(
+        self, graph: Graph, weights: Mapping[str, np.ndarray[Any, Any]], examples: Symbol | None, newest: int
+    ) -> None:
         graph = replace(graph, checks=[*graph.checks, *_filled(graph)])
         declared = dict(weights_of({**graph.modules, **graph.borrowed}))
         self._graph, self._examples = graph, examples
@@ -67,8 +70,8 @@ class _Emitter:
         self._inputs = [value for value, _ in inputs]
         self._sizes = Sizes(self._writer, [(given, value.type) for given, value in inputs], self._symbols)
         initializers = Initializers(self._writer, declared, weights, self._symbols)
-        newest = OPSET if any(_draws(node) for node in every_node(graph)) else NEWEST
-        self._lowering = Lowering(self._sizes, initializers, self._symbols, newest)
+        usable = OPSET if any(_draws(node) for node in every_node(graph)) else newest
+        self._lowering = Lowering(self._sizes, initializers, self._symbols, usable)
         for given, value in inputs:
             self._lowering.enter(given, value)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dlc.compiler.onnx.opset import NEWEST, OPSET
 from dlc.runtime.cli.eval import default_part
 from dlc.runtime.cli.lowering import as_document, precision_options, told, wanted
 from dlc.runtime.cli.options import SELECTION, Pair, Selection, json_option
@@ -33,6 +34,12 @@ _FEW = 4  # sizes that are told one by one
     "--set", "statics", type=Pair(example="n=4"), multiple=True, help="A static parameter of the procedure, as in n=4."
 )
 @click.option("--noise", is_flag=True, help="Make what is drawn at random inputs, one for each draw.")
+@click.option(
+    "--opset",
+    type=click.Choice([str(OPSET), str(NEWEST)]),
+    default=str(NEWEST),
+    help=f"The newest whose operators may be used: {OPSET} for runtimes without the operators of {NEWEST}.",
+)
 @click.option("--functions", is_flag=True, help="Write each block as a function; by default all is flat.")
 @precision_options
 @json_option("Print what was compared as JSON.")
@@ -44,6 +51,7 @@ def command(
     verify: bool,
     statics: tuple[tuple[str, str], ...],
     noise: bool,
+    opset: str,
     functions: bool,
     precision: str | None,
     calibrate: str | None,
@@ -82,13 +90,15 @@ def command(
     lowered: Lowered | None = None
     with refusing_to_write(output):
         if lowering is None:
-            built = finish(onnx_model(trained.model, trained.weights))
+            built = finish(onnx_model(trained.model, trained.weights, newest=int(opset)))
             report = write_export(trained.model, trained.weights, built, Path(output), verify=verify)
         else:
             from dlc.runtime.lowering import write_lowered
 
             part = default_part(list(run.spec.data.split)) if procedure is None else None
-            report, lowered = write_lowered(run, trained, Path(output), lowering, part=part, finish=finish)
+            report, lowered = write_lowered(
+                run, trained, Path(output), lowering, part=part, finish=finish, newest=int(opset)
+            )
     if as_json:
         write_json(_document(trained, output, report) | as_document(lowered))
     else:

@@ -56,12 +56,13 @@ def measured(run: Run, trained: Trained, part: str) -> Measured:
     return Measured(metrics, tuple(inputs))
 
 
-def calibrate(run: Run, trained: Trained, part: str) -> Ranges:
+def calibrate(run: Run, trained: Trained, part: str, newest: int) -> Ranges:
     """The least and the greatest number of each activation that `int8` rounds, over a part of the run's data.
 
-    Raises Refusal where the part is not known, or the run's step never applies the network.
+    newest: the newest opset that the model may need, whose activations they are. Raises Refusal where the part is not
+    known, or the run's step never applies the network.
     """
-    model, names = observed(onnx_model(trained.model, trained.weights))
+    model, names = observed(onnx_model(trained.model, trained.weights, newest=newest))
     with TemporaryDirectory(prefix="dlc-") as folder:
         path = Path(folder) / "observed.onnx"
         save_model(model, path)

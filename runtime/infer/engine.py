@@ -11,12 +11,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dlc.compiler.onnx.opset import OPSET
 from dlc.grammar.diagnostics import Refusal
 from dlc.runtime.errors import CannotWrite
 from dlc.runtime.infer import prepared
 from dlc.runtime.infer.description import document
 from dlc.runtime.infer.errors import RunFailed, UnreadableModel, UnsupportedModel
-from dlc.runtime.infer.providers import resolve
+from dlc.runtime.infer.providers import SUFFIX, resolve
 from dlc.runtime.infer.slices import Slices, Tuning, processors
 from dlc.runtime.infer.stored import Stored, line_of, read_stored
 
@@ -138,7 +139,7 @@ def _open(path: Path, stored: Stored, options: Options) -> Any:
         else:
             session = onnxruntime.InferenceSession(str(path.resolve()), settings, providers=asked)
     except _failures() as error:
-        raise Refusal(_refused(path, stored, str(error))) from None
+        raise Refusal(_refused(path, stored, provider, str(error))) from None
     started(session.get_providers(), provider)
     return session
 
@@ -180,7 +181,7 @@ def started(providers: Sequence[str], asked: str) -> None:
         raise Refusal(UnknownProvider(told, None, help="its libraries, or its device, may be missing"))
 
 
-def _refused(path: Path, stored: Stored, message: str) -> UnreadableModel | UnsupportedModel:
+def _refused(path: Path, stored: Stored, provider: str, message: str) -> UnreadableModel | UnsupportedModel:
     """Why onnxruntime refuses a file: for what it does not have, or for what is wrong with it."""
     known = _operators()
     newest: dict[str, int] = {}
@@ -199,7 +200,11 @@ def _refused(path: Path, stored: Stored, message: str) -> UnreadableModel | Unsu
     if "IR version" in message or "ir_version" in message:
         told = f"{path} has version {stored.version} of ONNX's format, which the installed onnxruntime does not know"
         return UnsupportedModel(told, None, notes=(message,))
-    return UnreadableModel(f"onnxruntime cannot open {path}", None, notes=(message,))
+    if provider != _CPU and max(stored.opsets.values(), default=0) > OPSET:
+        told = f"onnxruntime's provider {provider.removesuffix(SUFFIX)} cannot open {path}"
+        help = f"`dlc export --opset {OPSET}` writes a model without the operators of later versions"
+        return UnsupportedModel(told, None, notes=(message.strip(),), help=help)
+    return UnreadableModel(f"onnxruntime cannot open {path}", None, notes=(message.strip(),))
 
 
 def _operators() -> dict[tuple[str, str], int]:

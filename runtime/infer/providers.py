@@ -9,22 +9,22 @@ from dlc.grammar.diagnostics import Refusal
 from dlc.grammar.suggest import nearest
 from dlc.runtime.infer.errors import UnknownProvider
 
-_SUFFIX = "ExecutionProvider"
+SUFFIX = "ExecutionProvider"
 
 
 def available() -> list[str]:
     """Their short names, `CUDA` for `CUDAExecutionProvider`, in onnxruntime's order of preference."""
     onnxruntime: Any = import_module("onnxruntime")
-    return [str(name).removesuffix(_SUFFIX) for name in onnxruntime.get_available_providers()]
+    return [str(name).removesuffix(SUFFIX) for name in onnxruntime.get_available_providers()]
 
 
 def resolve(name: str) -> str:
     """The full name of a provider that is given by its full or its short name, however capitalised. Raises Refusal."""
-    short = name.removesuffix(_SUFFIX)
+    short = name.removesuffix(SUFFIX)
     known = available()
     for each in known:
         if each.casefold() == short.casefold():
-            return f"{each}{_SUFFIX}"
+            return f"{each}{SUFFIX}"
     near = nearest(short, known)
     raise Refusal(
         UnknownProvider(

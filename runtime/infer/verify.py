@@ -13,13 +13,15 @@ import numpy as np
 from dlc.compiler.graph import Graph, Loop, Node, Value
 from dlc.compiler.onnx.emit import build_model, save_model
 from dlc.compiler.onnx.errors import ExportDiffers, NothingCompared
+from dlc.compiler.onnx.opset import NEWEST
 from dlc.compiler.op import Op
 from dlc.compiler.ops.drawing import Given
-from dlc.compiler.passes import EXPORT, run
+from dlc.compiler.passes import EXPORT, export, run
 from dlc.compiler.passes.noise import draws, noise_as_inputs
 from dlc.compiler.program import Model
 from dlc.grammar.diagnostics import Refusal
 from dlc.runtime.infer.errors import RunFailed
+from dlc.runtime.infer.stored import read_stored
 from dlc.runtime.infer.trials import LARGER, Sizes, draw_inputs, sizes_to_try
 
 if TYPE_CHECKING:
@@ -84,14 +86,17 @@ def verify(
 
     graph = run(EXPORT, model.graph)
     if not draws(graph):
-        comparison = _Comparison(graph, weights, PyTorch(model.graph, weights), Session(onnx_path), None, tolerance)
-        return _compared(model, comparison, seed)
+        sides = PyTorch(model.graph, weights), Session(onnx_path)
+        newest = read_stored(Path(onnx_path)).opsets.get("", NEWEST)
+        graph = run(export(newest), model.graph)
+        return _compared(model, _Comparison(graph, weights, *sides, None, tolerance, newest), seed)
     given = noise_as_inputs(graph)
     with TemporaryDirectory(prefix="dlc-") as folder:
         path = Path(folder) / "given.onnx"
         save_model(build_model(given, weights), path)
         sessions = Session(path), Session(onnx_path)
-        return _compared(model, _Comparison(given, weights, PyTorch(given, weights), *sessions, tolerance), seed)
+        comparison = _Comparison(given, weights, PyTorch(given, weights), *sessions, tolerance, NEWEST)
+        return _compared(model, comparison, seed)
 
 
 def _compared(model: Model, comparison: _Comparison, seed: int) -> Report:
@@ -136,7 +141,8 @@ class PyTorch:
 
 
 class _Comparison:
-    """Both sides of a graph. drawing: the file in which what is given as noise here is drawn, if that is another."""
+    """Both sides of a graph. drawing: the file in which what is given as noise here is drawn, if that is another.
+    newest: the opset of the file, in which its parts are written too where they are looked at."""
 
     def __init__(
         self,
@@ -146,6 +152,7 @@ class _Comparison:
         session: Session,
         drawing: Session | None,
         tolerance: float,
+        newest: int,
     ) -> None:
         self.rows: list[Difference] = []
         self.skipped: list[Skipped] = []
@@ -155,6 +162,7 @@ class _Comparison:
         self._pytorch = pytorch
         self._session = session
         self._drawing = drawing
+        self._newest = newest
 
     def compare(self, sizes: Sizes, seed: int) -> None:
         """Compares the outputs at these sizes. Raises Refusal where they differ.
@@ -185,7 +193,7 @@ class _Comparison:
                 return
             if attempt + 1 == _ATTEMPTS or not (moved > self.tolerance or self._hangs_on_a_draw(inputs, expected)):
                 self.rows += rows
-                node = first_difference(self.graph, self._weights, inputs, self.tolerance)
+                node = first_difference(self.graph, self._weights, inputs, self.tolerance, self._newest)
                 raise Refusal(self._differs(worst, node))
 
     def _compare_types(self, sizes: Sizes, inputs: Mapping[str, Array], expected: Mapping[str, Array]) -> None:
@@ -251,7 +259,7 @@ def distance(actual: Array, expected: Array) -> tuple[float, float]:
 
 
 def first_difference(
-    graph: Graph, weights: Mapping[str, Array], inputs: Mapping[str, Array], tolerance: float
+    graph: Graph, weights: Mapping[str, Array], inputs: Mapping[str, Array], tolerance: float, newest: int = NEWEST
 ) -> Node | None:
     """The first node of a flat graph after which onnxruntime and PyTorch differ, found by halving.
 
@@ -259,11 +267,11 @@ def first_difference(
     they keep onnxruntime from the very fusions that may be at fault. None where the difference is gone when looked at.
     """
     low, high = 0, len(graph.nodes)
-    if not _differs_at(graph, high, weights, inputs, tolerance):
+    if not _differs_at(graph, high, weights, inputs, tolerance, newest):
         return None
     while high - low > 1:
         middle = (low + high) // 2
-        if _differs_at(graph, middle, weights, inputs, tolerance):
+        if _differs_at(graph, middle, weights, inputs, tolerance, newest):
             high = middle
         else:
             low = middle
@@ -271,7 +279,7 @@ def first_difference(
 
 
 def _differs_at(
-    graph: Graph, cut: int, weights: Mapping[str, Array], inputs: Mapping[str, Array], tolerance: float
+    graph: Graph, cut: int, weights: Mapping[str, Array], inputs: Mapping[str, Array], tolerance: float, newest: int
 ) -> bool:
     alive = list(_alive(graph, cut))
     if not alive:
@@ -280,7 +288,7 @@ def _differs_at(
     part = replace(graph, nodes=graph.nodes[:cut], outputs=tuple(alive), output_names=names, checks=[])
     expected = PyTorch(part, weights)(inputs)
     try:
-        actual = _run(part, weights, inputs)
+        actual = _run(part, weights, inputs, newest)
     except Refusal as refusal:
         if not all(isinstance(diagnostic, RunFailed) for diagnostic in refusal.diagnostics):
             raise
@@ -288,12 +296,12 @@ def _differs_at(
     return any(distance(actual[name], expected[name])[1] > tolerance for name in names)
 
 
-def _run(graph: Graph, weights: Mapping[str, Array], inputs: Mapping[str, Array]) -> dict[str, Array]:
+def _run(graph: Graph, weights: Mapping[str, Array], inputs: Mapping[str, Array], newest: int) -> dict[str, Array]:
     from dlc.runtime.infer.session import Session
 
     with TemporaryDirectory(prefix="dlc-") as folder:
         path = Path(folder) / "part.onnx"
-        save_model(build_model(graph, weights), path)
+        save_model(build_model(graph, weights, newest), path)
         return Session(path, trusted=True).call(inputs)  # what would end this process has ended the comparison
 
 
