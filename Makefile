@@ -5,6 +5,7 @@ BIN := .venv/bin
 PEERS := .venv-peers/bin
 RUN := runs/digits
 FAMILY ?=
+NEEDED := click networkx numpy pydantic-core pygments rich safetensors
 BENCH ?= $(basename $(notdir $(wildcard bench/export.py bench/infer.py bench/recurrent.py bench/train.py)))
 
 .PHONY: setup demo test lint zoo peers bench
@@ -45,6 +46,13 @@ zoo: setup
 peers: .venv-peers/.ready
 	$(PEERS)/pytest peers
 
+# onnxruntime with OpenVINO's provider, which is a package of its own that takes the place of onnxruntime's.
+.venv-openvino/.ready: pyproject.toml
+	$(PYTHON) -m venv .venv-openvino
+	.venv-openvino/bin/python -m pip install --quiet --disable-pip-version-check onnxruntime-openvino $(NEEDED)
+	.venv-openvino/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
 # Timings against others, one script a question; BENCH=infer for one of them.
-bench: .venv-peers/.ready
+bench: .venv-peers/.ready .venv-openvino/.ready
 	for question in $(BENCH); do $(PEERS)/python -m bench.$$question || exit 1; done

@@ -2,6 +2,9 @@
 
     .venv-peers/bin/python -m bench.infer [--only NAME ...] [--rounds N] [--alone] [--write]
 
+`ours, by OpenVINO` is our file run by `dlc bench --provider OpenVINO`, where there is an onnxruntime with it; see
+`bench/provided.py`.
+
 All contenders of a row run the same weights, each in a process of its own, and take turns. Before they are timed
 their outputs are compared with PyTorch's. The traced export and torch.compile get the row's sizes as constants; ours
 is one file for all sizes. `--alone` gives each a single thread and tells its processor time, which means something on
@@ -24,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.provided import COMMAND, Provided
 from bench.timing import Child, Timing, digits, interleave, machine, ms, record, table
 from dlc.compiler.program import Model
 
@@ -73,13 +77,16 @@ class Case:
             return {name: generator.integers(0, self.below, self.shape)}
         return {name: generator.standard_normal(self.shape).astype(np.float32)}
 
+    def sizes(self) -> dict[str, int]:
+        """Of the symbols of its input."""
+        (given,) = self.model().graph.inputs.values()
+        return {str(dim): size for dim, size in zip(given.type.shape, self.shape, strict=True) if not dim.is_constant}
+
     def gflop(self) -> float:
         """What the model computes in one call, counting a multiply-add as two."""
         from dlc.compiler.cost import Costs
 
-        (given,) = self.model().graph.inputs.values()
-        sizes = {str(dim): size for dim, size in zip(given.type.shape, self.shape, strict=True) if not dim.is_constant}
-        return 2e-9 * int(Costs().macs(self.model(**sizes).graph))
+        return 2e-9 * int(Costs().macs(self.model(**self.sizes()).graph))
 
 
 def cases() -> Iterator[Case]:
@@ -167,6 +174,16 @@ def ours(case: Case, folder: str) -> Callable[[], object]:
     return call
 
 
+def provided(case: Case, folder: str) -> Provided:
+    """Our file in an opset that OpenVINO's provider knows, which has no attention."""
+    from dlc.compiler.onnx.emit import build_model, save_model
+    from dlc.compiler.onnx.opset import OPSET
+
+    path = Path(folder) / "provided.onnx"
+    save_model(build_model(case.model().graph, case.weights(), OPSET), path)
+    return Provided(path, case.arrays(), case.sizes())
+
+
 def _way(folder: str) -> Path:
     """Where it is told how ours runs its batch."""
     return Path(folder) / "way.txt"
@@ -219,8 +236,10 @@ def trace(case: Case, folder: str) -> Path:
     return path
 
 
-CONTENDERS: Mapping[str, Callable[..., Callable[[], object]]] = {
+BY_PROVIDER = "ours, by OpenVINO"
+CONTENDERS: Mapping[str, Callable[..., Callable[[], object]] | None] = {
     "ours": ours,
+    BY_PROVIDER: None,
     "PyTorch": eager,
     "torch.compile": compiled,
     "traced": traced,
@@ -237,11 +256,12 @@ def compete(case: Case, rounds: int, names: list[str]) -> tuple[dict[str, Timing
     Raises RuntimeError where a contender fails, or gives what PyTorch does not.
     """
     with tempfile.TemporaryDirectory() as folder:
-        rivals: dict[str, Child] = {}
+        rivals: dict[str, Child | Provided] = {}
         try:
             for name in names:
                 given = () if name in ("PyTorch", "torch.compile") else (folder,)
-                rivals[name] = Child(CONTENDERS[name], case, *given)
+                maker = CONTENDERS[name]
+                rivals[name] = provided(case, folder) if maker is None else Child(maker, case, *given)
             agree({name: rival.result() for name, rival in rivals.items()})
             turns = {name: partial(rival.turn, clock=clock()) for name, rival in rivals.items()}
             return interleave(turns, rounds), _way(folder).read_text(encoding="utf-8")
@@ -323,7 +343,8 @@ HEAD = [
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", default=[""], help="rows whose title contains one of these")
-    parser.add_argument("--against", nargs="*", default=list(CONTENDERS)[1:], help="the other contenders")
+    others = [name for name, maker in CONTENDERS.items() if name != "ours" and (maker or COMMAND.exists())]
+    parser.add_argument("--against", nargs="*", default=others, help="the other contenders")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--write", action="store_true", help="put the table into bench/README.md")
     parser.add_argument("--alone", action="store_true", help="one thread each, and processor time")
