@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -69,8 +68,10 @@ class Engine:
 
     def run(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs by name, for inputs that fit. Raises Refusal where onnxruntime stops."""
-        with self._told():
+        try:
             return self._slices.run(arrays)
+        except _failures() as error:
+            raise self._failure(str(error)) from None
 
     def tune(self, arrays: Mapping[str, Array], cut: Sequence[str]) -> Tuning:
         """Measures how calls of such sizes are run fastest, and runs them so from now on.
@@ -78,8 +79,10 @@ class Engine:
         cut: the inputs that may be cut along axis 0, where parts of a batch give the parts of its outputs. Raises
         Refusal where onnxruntime stops.
         """
-        with self._told():
+        try:
             return self._slices.tune(arrays, cut)
+        except _failures() as error:
+            raise self._failure(str(error)) from None
 
     def time(self, arrays: Mapping[str, Array], *, least: int, seconds: float, warm: float) -> list[float]:
         """The seconds of each of at least `least` runs, for so many seconds, after a time of warming up."""
@@ -95,22 +98,14 @@ class Engine:
             taken.append(time.perf_counter() - start)
         return taken
 
-    @contextmanager
-    def _told(self) -> Generator[None]:
-        """Makes what onnxruntime raises a Refusal."""
-        try:
-            yield
-        except _failures() as error:
-            raise Refusal(self._failure(str(error))) from None
-
-    def _failure(self, message: str) -> RunFailed:
+    def _failure(self, message: str) -> Refusal:
         """What onnxruntime has to say, with the line of the node that it names, perhaps with words of its own added."""
         found = _NODE.search(message)
         name = self.description["name"]
         line = line_of(self._path, found[1]) if found else None
         if line is None or found is None:
-            return RunFailed(f"onnxruntime could not run {name}", None, notes=(message,))
-        return RunFailed(f"onnxruntime stopped at `{found[1]}`, from {line}", None, notes=(message,))
+            return Refusal(RunFailed(f"onnxruntime could not run {name}", None, notes=(message,)))
+        return Refusal(RunFailed(f"onnxruntime stopped at `{found[1]}`, from {line}", None, notes=(message,)))
 
 
 def _refuse_strangers(path: Path, stored: Stored) -> None:

@@ -78,8 +78,9 @@ class Slices:
         self._cut: frozenset[str] = frozenset()
 
     def run(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
-        way = self._known.get(_sizes(arrays)) if self._known else None
-        return self._whole(arrays) if way is None else self.by(way, arrays)
+        if not self._known:  # which is not worth a look at the sizes
+            return self._whole(arrays)
+        return self.by(self._known.get(_sizes(arrays), _WHOLE), arrays)
 
     def tune(self, arrays: Mapping[str, Array], cut: Sequence[str]) -> Tuning:
         """Measures the ways in which a call may be run. cut: the inputs that lie along the examples; none for no way

@@ -57,10 +57,15 @@ train Fit on Points:
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run with weights that no training has touched, in the folder where commands are called."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "spec.dl").write_text(SPEC)
-    program, sink = read_spec(tmp_path / "spec.dl")
+    return fresh(tmp_path, SPEC)
+
+
+def fresh(folder: Path, text: str) -> Path:
+    """A run of such a spec, with weights that no training has touched."""
+    (folder / "spec.dl").write_text(text)
+    program, sink = read_spec(folder / "spec.dl")
     assert program is not None, [diagnostic.message for diagnostic in sink]
-    made = Run.create(tmp_path / "run", program, program.trains["Fit"])
+    made = Run.create(folder / "run", program, program.trains["Fit"])
     save_file(draw_weights(program.models["Net"].graph.weights(), 0), made.folder / "model.safetensors")
     return made.folder
 
@@ -87,6 +92,17 @@ def test_without_a_comparison_nothing_heavy_is_imported(run: Path) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=run.parent)
     onnx.checker.check_model(onnx.load(run.parent / "net.onnx"), full_check=True)
     assert told(run.parent / "net.onnx") is False
+
+
+def test_an_opset_that_is_older_can_be_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    fresh(tmp_path, SPEC.replace("h = relu(h)", "h = h -> rms_norm"))
+    for opset in (21, 23):
+        result = dlc("export", "run", "-o", f"{opset}.onnx", "--opset", str(opset))
+        assert result.exit_code == 0, result.stderr
+        assert [entry.version for entry in onnx.load(f"{opset}.onnx").opset_import] == [opset]
+        assert told(Path(f"{opset}.onnx"))["sizes"]
+    assert dlc("export", "run", "-o", "net.onnx", "--opset", "20").exit_code == 2
 
 
 def test_a_file_says_how_it_was_compared(run: Path) -> None:

@@ -13,8 +13,10 @@ import pytest
 from dlc.compiler.graph import Graph
 from dlc.compiler.onnx.emit import build_model, save_model
 from dlc.compiler.onnx.errors import ExportDiffers, NothingCompared
+from dlc.compiler.onnx.opset import OPSET
 from dlc.compiler.op import Op, operations
 from dlc.compiler.program import Model
+from dlc.compiler.types import DType
 from dlc.compiler.weights import draw_weights
 from dlc.grammar.diagnostics import Diagnostic, Refusal
 from dlc.runtime.infer.trials import Sizes, draw_inputs, sizes_to_try
@@ -74,6 +76,36 @@ def test_the_first_node_that_differs_is_named(model: Read, tmp_path: Path, monke
     assert found.span is not None
     assert found.span.line == 10
     assert "`relu`" in found.label
+
+
+ATTENDING = """
+model M(x: float[N, T, 8]) -> (y: float[N, T, 8]):
+    q = x -> linear(8) -> rearrange("n t (h e) -> n h t e", h=2)
+    return attention(q, q, q) -> rearrange("n h t e -> n t (h e)")
+"""
+
+
+def test_what_is_written_for_older_runtimes_is_looked_at_as_it_is_written(
+    model: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attention = operations()["attention"]
+    right: Any = attention.onnx
+
+    def lower(self: Any, g: Any, *given: Any) -> Any:
+        return g.op("Mul", right(self, g, *given), g.constant(1.5, DType.FLOAT))
+
+    monkeypatch.setattr(attention, "onnx", lower)
+    spec = model(ATTENDING)
+    weights = draw_weights(spec.graph.weights(), 0)
+    save_model(build_model(spec.graph, weights), tmp_path / "newest.onnx")
+    verify(spec, weights, tmp_path / "newest.onnx")  # in which another operation stands
+    save_model(build_model(spec.graph, weights, OPSET), tmp_path / "oldest.onnx")
+    with pytest.raises(Refusal) as caught:
+        verify(spec, weights, tmp_path / "oldest.onnx")
+    (found,) = caught.value.diagnostics
+    assert "`attention`" in found.label
+    assert found.span is not None
+    assert found.span.line == 4
 
 
 def test_an_export_with_other_weights_differs(model: Read, tmp_path: Path) -> None:
