@@ -8,7 +8,7 @@
 All contenders of a row run the same weights, each in a process of its own, and take turns. Before they are timed
 their outputs are compared with PyTorch's. The traced export and torch.compile get the row's sizes as constants; ours
 is one file for all sizes. `--alone` gives each a single thread and tells its processor time, which means something on
-a machine that is busy. `--write` puts the table into bench/README.md.
+a machine that is busy. `--write` puts the table into bench/README.md; rows that were not measured stay there.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from bench.provided import COMMAND, Provided
-from bench.timing import Child, Timing, digits, interleave, machine, ms, record, table
+from bench.timing import Child, Timing, digits, interleave, machine, ms, record, recorded, table
 from dlc.compiler.program import Model
 
 BENCH = Path(__file__).resolve().parent
@@ -353,14 +353,15 @@ def main() -> int:
         os.environ[THREADS] = "1"
     limit = gemm_limit()
     print(f"GEMM limit: {digits(limit)} GFLOP/s", flush=True)
-    rows: list[list[str]] = []
+    known = recorded(BENCH / "README.md", "infer")
+    rows = {title: [cells.get(name, "") for name in HEAD] for title, cells in known.items()}
     reached = f"{digits(limit)} GFLOP/s in a product of matrices of {GEMM_SIDE} by {GEMM_SIDE}"
     for case in cases():
         if any(part in case.title for part in chosen.only):
-            rows.append(row(case, *compete(case, chosen.rounds, ["ours", *chosen.against]), limit))
-            print(" | ".join(rows[-1]), flush=True)
+            rows[case.title] = row(case, *compete(case, chosen.rounds, ["ours", *chosen.against]), limit)
+            print(" | ".join(rows[case.title]), flush=True)
             if chosen.write:
-                text = f"{table(HEAD, rows)}\n\n{machine(*PACKAGES)}; {reached}."
+                text = f"{table(HEAD, [*rows.values()])}\n\n{machine(*PACKAGES)}; {reached}."
                 record(BENCH / "README.md", "infer", text)
     return 0
 

@@ -166,6 +166,15 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
+def recorded(path: Path, section: str) -> dict[str, dict[str, str]]:
+    """The rows of the table that a page has in a section, by their first cells, each by the heads of its columns."""
+    page = path.read_text(encoding="utf-8")
+    within = page.partition(f"<!-- {section} -->")[2].partition(f"<!-- /{section} -->")[0]
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in within.splitlines() if line.startswith("|")]
+    head, _, *rows = lines or [[], []]
+    return {cells[0]: dict(zip(head, cells, strict=True)) for cells in rows}
+
+
 def machine(*packages: str) -> str:
     """A line on the processor, the system and the versions of what took part."""
     import os

@@ -53,7 +53,7 @@ def build_model(graph: Graph, weights: Mapping[str, np.ndarray[Any, Any]], newes
     does not fit.
     """
     flat = run(export(newest), graph)
-    examples = None if any(map(_draws, every_node(flat))) else counted_apart(graph)
+    examples = None if any(map(_draws, every_node(flat))) else counted_apart(graph, flat.checks)
     return _Emitter(flat, weights, examples, newest).model()
 
 

@@ -13,9 +13,9 @@ import numpy as np
 from dlc.compiler.graph import Graph
 from dlc.compiler.op import Op
 from dlc.compiler.program import Minimize, TrainSpec
+from dlc.runtime.infer.reference import distance
 from dlc.runtime.infer.session import Session
 from dlc.runtime.infer.trials import LARGER, draw_inputs, sizes_to_try
-from dlc.runtime.infer.verify import distance
 
 Array = np.ndarray[Any, Any]
 Better = Literal["less", "more"]

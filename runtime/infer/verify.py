@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlc.compiler.graph import Graph, Loop, Node, Value
+from dlc.compiler.graph import Graph, Loop, Node
 from dlc.compiler.onnx.emit import build_model, save_model
 from dlc.compiler.onnx.errors import ExportDiffers, NothingCompared
 from dlc.compiler.onnx.opset import NEWEST
@@ -20,13 +20,12 @@ from dlc.compiler.passes import EXPORT, export, run
 from dlc.compiler.passes.noise import draws, noise_as_inputs
 from dlc.compiler.program import Model
 from dlc.grammar.diagnostics import Refusal
-from dlc.runtime.infer.errors import RunFailed
+from dlc.runtime.infer.bisecting import first_difference
+from dlc.runtime.infer.reference import PyTorch, distance
 from dlc.runtime.infer.stored import read_stored
 from dlc.runtime.infer.trials import LARGER, Sizes, draw_inputs, sizes_to_try
 
 if TYPE_CHECKING:
-    import torch
-
     from dlc.runtime.infer.session import Session
 
 Array = np.ndarray[Any, Any]
@@ -112,32 +111,6 @@ def _compared(model: Model, comparison: _Comparison, seed: int) -> Report:
         message = f"no sizes were found at which `{model.name}` runs, so its export cannot be compared"
         raise Refusal(NothingCompared(message, model.graph.span, notes=reasons[:8]))
     return Report(tuple(comparison.rows), tuple(comparison.skipped), comparison.tolerance, bool(graph.noise))
-
-
-class PyTorch:
-    """The emitted PyTorch of a graph, with weights, in evaluation mode."""
-
-    def __init__(self, graph: Graph, weights: Mapping[str, Array]) -> None:
-        import torch
-
-        from dlc.compiler.torch.emit import emit_graph
-        from dlc.compiler.torch.names import identifier
-        from dlc.runtime.emitted import load_module
-
-        emitted = load_module(graph.name, emit_graph(graph))
-        made: torch.nn.Module = getattr(emitted, identifier(graph.name))()
-        made.load_state_dict({path: torch.tensor(array) for path, array in weights.items()})
-        self._module = made.eval()
-        self._names = graph.output_names
-
-    def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The outputs by name."""
-        import torch
-
-        with torch.no_grad():
-            given: Any = self._module(*map(torch.as_tensor, inputs.values()))
-        results: list[torch.Tensor] = [*given] if isinstance(given, tuple) else [given]
-        return {name: result.detach().numpy() for name, result in zip(self._names, results, strict=True)}
 
 
 class _Comparison:
@@ -238,78 +211,6 @@ class _Comparison:
 
 def _apart(found: Mapping[str, Array], expected: Mapping[str, Array]) -> float:
     return max(distance(found[name], expected[name])[1] for name in expected)
-
-
-def distance(actual: Array, expected: Array) -> tuple[float, float]:
-    """The greatest difference, and that as a part of the largest finite magnitude that is expected.
-
-    Infinite where shapes, element types, or the places of infinities and of what is no number differ.
-    """
-    if actual.shape != expected.shape or actual.dtype != expected.dtype:
-        return np.inf, np.inf
-    if actual.size == 0:
-        return 0.0, 0.0
-    left, right = actual.astype(np.float64), expected.astype(np.float64)
-    finite = np.isfinite(right)
-    if not np.array_equal(left[~finite], right[~finite], equal_nan=True) or not np.isfinite(left[finite]).all():
-        return np.inf, np.inf
-    greatest = float(np.abs(left[finite] - right[finite]).max(initial=0.0))
-    largest = float(np.abs(right[finite]).max(initial=0.0))
-    return greatest, greatest / largest if largest else greatest
-
-
-def first_difference(
-    graph: Graph, weights: Mapping[str, Array], inputs: Mapping[str, Array], tolerance: float, newest: int = NEWEST
-) -> Node | None:
-    """The first node of a flat graph after which onnxruntime and PyTorch differ, found by halving.
-
-    The graph is cut after a node, a loop being one, and what is alive there is compared; few outputs are added, since
-    they keep onnxruntime from the very fusions that may be at fault. None where the difference is gone when looked at.
-    """
-    low, high = 0, len(graph.nodes)
-    if not _differs_at(graph, high, weights, inputs, tolerance, newest):
-        return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        if _differs_at(graph, middle, weights, inputs, tolerance, newest):
-            high = middle
-        else:
-            low = middle
-    return graph.nodes[high - 1]
-
-
-def _differs_at(
-    graph: Graph, cut: int, weights: Mapping[str, Array], inputs: Mapping[str, Array], tolerance: float, newest: int
-) -> bool:
-    alive = list(_alive(graph, cut))
-    if not alive:
-        return False
-    names = tuple(f"alive_{place}" for place in range(len(alive)))
-    part = replace(graph, nodes=graph.nodes[:cut], outputs=tuple(alive), output_names=names, checks=[])
-    expected = PyTorch(part, weights)(inputs)
-    try:
-        actual = _run(part, weights, inputs, newest)
-    except Refusal as refusal:
-        if not all(isinstance(diagnostic, RunFailed) for diagnostic in refusal.diagnostics):
-            raise
-        return True
-    return any(distance(actual[name], expected[name])[1] > tolerance for name in names)
-
-
-def _run(graph: Graph, weights: Mapping[str, Array], inputs: Mapping[str, Array], newest: int) -> dict[str, Array]:
-    from dlc.runtime.infer.session import Session
-
-    with TemporaryDirectory(prefix="dlc-") as folder:
-        path = Path(folder) / "part.onnx"
-        save_model(build_model(graph, weights, newest), path)
-        return Session(path, trusted=True).call(inputs)  # what would end this process has ended the comparison
-
-
-def _alive(graph: Graph, cut: int) -> Iterator[Value]:
-    """The values made before the cut that are needed behind it."""
-    needed = {value for node in graph.nodes[cut:] for value in node.values} | set(graph.outputs)
-    for node in graph.nodes[:cut]:
-        yield from (output for output in node.outputs if output in needed)
 
 
 def _action(node: Node) -> str:

@@ -14,7 +14,7 @@ import onnxruntime
 import pytest
 from click.testing import CliRunner, Result
 
-from dlc.compiler.onnx import int8
+from dlc.compiler.onnx import eight_bits
 from dlc.runtime.cli.group import commands
 from dlc.runtime.infer.losses import Drop
 from dlc.runtime.infer.session import Session
@@ -199,7 +199,7 @@ def test_what_loses_too_much_is_refused_and_nothing_is_written(
     there: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("refused.onnx").unlink(missing_ok=True)
-    monkeypatch.setattr(int8, "_LARGEST", 1)  # two bits a weight
+    monkeypatch.setattr(eight_bits, "_LARGEST", 1)  # two bits a weight
     result = there("export", "Fit", "-o", "refused.onnx", "--precision", "int8", "--calibrate", "train")
     assert result.exit_code == 1
     assert result.stderr.count("error[DL7008]") == 1

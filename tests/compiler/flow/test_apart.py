@@ -9,10 +9,13 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
+from dlc.compiler.dim import Symbol
 from dlc.compiler.flow.apart import counted_apart
+from dlc.compiler.graph import Graph
 from dlc.compiler.onnx.emit import build_model, emit_model
 from dlc.compiler.onnx.int8 import int8
 from dlc.compiler.onnx.metadata import EXAMPLES
+from dlc.compiler.passes.inline import inline
 from dlc.compiler.program import Model
 from dlc.compiler.weights import draw_weights
 from dlc.runtime.spec import read_checked
@@ -28,6 +31,7 @@ APART = {
     "    return x -> reshape(N * T, 4) -> linear(2) -> reshape(N, T, 2)",
     "over the sequence": "model M(x: float[N, T, 4]) -> (y: float[N, T, 8]):\n"
     "    hs, last = x -> gru(8)\n    return hs",
+    "a bound above": 'model M(x: float[N, 4]) -> (y: float[N, 4]):\n    require N <= 64, "many"\n    return x * 2',
     "a bound": 'model M(x: float[N, 4]) -> (y: float[N, 4]):\n    require N >= 1, "none"\n    return x * 2',
 }
 TOGETHER = {
@@ -40,14 +44,20 @@ TOGETHER = {
     "a loss": "model M(x: float[N, 4]) -> (y: float[N, 4], z: float[]):\n    return x * 2, mean(x)",
     "elsewhere": "model M(x: float[N, 4], z: float[4, N]) -> (y: float[N, 4]):\n    return x * 2 + z.T",
     "no examples": "model M(x: float[4, N]) -> (y: float[4, N]):\n    return x * 2",
+    "at least two": 'block Two(x: float[N, d]) -> float[N, d]:\n    require N >= 2, "one"\n    return x * 2\n\n'
+    "model M(x: float[N, 4]) -> (y: float[N, 4]):\n    return x -> Two",
     "pairs": 'model M(x: float[N, 4]) -> (y: float[N, 4]):\n    require N % 2 == 0, "odd"\n    return x * 2',
 }
+
+
+def apart(graph: Graph) -> Symbol | None:
+    return counted_apart(graph, inline(graph).checks)
 
 
 @pytest.mark.parametrize("name", APART)
 def test_parts_of_a_batch_give_parts_of_what_it_gives(name: str, model: Read) -> None:
     graph = model(APART[name] + "\n").graph
-    symbol = counted_apart(graph)
+    symbol = apart(graph)
     assert symbol is not None
     assert symbol.name == "N"
     weights = draw_weights(graph.weights(), 0)
@@ -68,7 +78,7 @@ def test_parts_of_a_batch_give_parts_of_what_it_gives(name: str, model: Read) ->
 @pytest.mark.parametrize("name", TOGETHER)
 def test_examples_that_meet_are_not_parted(name: str, model: Read) -> None:
     graph = model(TOGETHER[name] + "\n").graph
-    assert counted_apart(graph) is None
+    assert apart(graph) is None
     assert EXAMPLES not in build_model(graph, draw_weights(graph.weights(), 0)).metadata
 
 
@@ -106,8 +116,6 @@ def test_a_range_of_the_whole_batch_ties_its_examples_together(model: Read) -> N
 def test_of_the_examples(spec: str, expected: str | None) -> None:
     path = Path(__file__).parents[2] / "examples" / f"{spec}.dl"
     found = {
-        symbol and symbol.name
-        for model in read_checked(path, {}).models.values()
-        for symbol in [counted_apart(model.graph)]
+        symbol and symbol.name for model in read_checked(path, {}).models.values() for symbol in [apart(model.graph)]
     }
     assert found == {expected}

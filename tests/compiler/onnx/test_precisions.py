@@ -11,9 +11,10 @@ import onnxruntime
 import pytest
 import torch
 
+from dlc.compiler.onnx.eight_bits import levels, quantised, scales
 from dlc.compiler.onnx.emit import build_model
 from dlc.compiler.onnx.half import AUTOCAST, SINGLE_ONLY, half_precision
-from dlc.compiler.onnx.int8 import Ranges, int8, levels, quantised, scales
+from dlc.compiler.onnx.int8 import Ranges, int8
 from dlc.compiler.onnx.operators import SCHEMAS
 from dlc.compiler.onnx.opset import OPSET, SINCE
 from dlc.compiler.onnx.quantisable import observed

@@ -17,7 +17,7 @@ from dlc.compiler.passes.verify import verify
 from dlc.compiler.program import Model
 from dlc.compiler.types import DType
 from dlc.compiler.weights import draw_weights
-from dlc.runtime.infer.verify import PyTorch
+from dlc.runtime.infer.reference import PyTorch
 
 Read = Callable[..., Model]
 

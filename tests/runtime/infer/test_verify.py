@@ -19,8 +19,9 @@ from dlc.compiler.program import Model
 from dlc.compiler.types import DType
 from dlc.compiler.weights import draw_weights
 from dlc.grammar.diagnostics import Diagnostic, Refusal
+from dlc.runtime.infer.reference import distance
 from dlc.runtime.infer.trials import Sizes, draw_inputs, sizes_to_try
-from dlc.runtime.infer.verify import Report, distance, verify
+from dlc.runtime.infer.verify import Report, verify
 from dlc.runtime.spec import read_spec
 
 Read = Callable[..., Model]
