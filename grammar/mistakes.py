@@ -213,6 +213,10 @@ class _Line:
             return UnexpectedToken("there is no `<>`", both, help="write `!=`")
         if (last.kind, found.kind) == ("KW_ELSE", "KW_IF"):
             return UnexpectedToken("there is no `else if`", both, help="write `elif`")
+        if [token.kind for token in self._read] == ["KW_REPORT", "NAME"] and found.kind == "LPAR":
+            told = text[last.start : self._end].strip()
+            advice = f"a report has a name, under which it is told: `report {last.text} = {told}`"
+            return UnexpectedToken("this report has no name", Span(self._source, last.start, self._end), help=advice)
         if last.text == "lambda":
             advice = "a layer is a `block`, or layers in a pipe: `f = linear(8) -> relu`"
             return UnexpectedToken("there is no `lambda`", self._at(last), help=advice)

@@ -144,7 +144,7 @@ def _show(model: str, rows: Sequence[_Row]) -> None:
     for title in (*(["provider"] if several else []), *names, "p50", "p90", "p99", "mean", "examples/s", "calls"):
         table.add_column(title, justify="left" if title == "provider" else "right")
     if tuned:
-        table.add_column("fastest")
+        table.add_column("fastest", no_wrap=True)
     for row in rows:
         timing = row.timing
         latencies = (f"{1000 * value:.3g}" for value in (timing.p50, timing.p90, timing.p99, timing.mean))
