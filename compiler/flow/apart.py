@@ -37,14 +37,11 @@ def _fits(check: Check, symbol: Symbol) -> bool:
 
 def _meets_elsewhere(value: Value, symbol: Symbol) -> bool:
     """Whether an input tells the number of examples otherwise than by its first axis."""
-    below = value.type.below
-    named = below is not None and symbol in below.symbols()
-    return named or any(symbol in size.symbols() for size in value.type.shape[1:]) or _in_part(value, symbol)
-
-
-def _in_part(value: Value, symbol: Symbol) -> bool:
-    first = value.type.shape[0] if value.type.rank else Dim.of(1)
-    return symbol in first.symbols() and first.as_symbol() != symbol
+    first, others = value.type.shape[:1], value.type.shape[1:]
+    told = [*others, *(size for size in first if size.as_symbol() != symbol)]
+    if value.type.below is not None:
+        told.append(value.type.below)
+    return any(symbol in size.symbols() for size in told)
 
 
 def _apart(sharding: Sharding, output: Value, symbol: Symbol) -> bool:

@@ -32,17 +32,6 @@ model Scores(tokens: int[N, T] < vocab, mask: float[N, T], wide: float[2*T - 1, 
 """
 
 
-@pytest.fixture
-def export(model: Read, tmp_path: Path) -> Callable[[str], Path]:
-    def write(text: str) -> Path:
-        spec = model(text)
-        path = tmp_path / "model.onnx"
-        save_model(build_model(spec.graph, draw_weights(spec.graph.weights(), 0)), path)
-        return path
-
-    return write
-
-
 def fitting() -> dict[str, Any]:
     return {
         "tokens": np.array([[0, 4, 2]]),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime as ort
@@ -18,8 +18,9 @@ from dlc.compiler.program import Model
 from dlc.compiler.weights import draw_weights
 from dlc.grammar.diagnostics import Refusal
 from dlc.runtime.cli.group import commands
+from dlc.runtime.infer import slices
 from dlc.runtime.infer.session import Session
-from dlc.runtime.infer.slices import Slices, Trials, Way
+from dlc.runtime.infer.slices import Slices, Trials, Tuning, Way
 
 Read = Callable[..., Model]
 
@@ -31,17 +32,6 @@ model Net(x: float[N, T, 6], gain: float[6]) -> (scores: float[N, 3], best: int[
 """
 SUMS = "model Net(x: float[N, 4]) -> (y: float[N]):\n    return sum(x, axis=1)\n"
 TIED = "model Net(x: float[N, 4]) -> (y: float[N, 4]):\n    return x - mean(x, axis=0)\n"
-
-
-@pytest.fixture
-def export(model: Read, tmp_path: Path) -> Callable[[str], Path]:
-    def write(text: str) -> Path:
-        spec = model(text)
-        path = tmp_path / "model.onnx"
-        save_model(build_model(spec.graph, draw_weights(spec.graph.weights(), 0)), path)
-        return path
-
-    return write
 
 
 def batch(count: int, turns: int = 5) -> dict[str, np.ndarray]:
@@ -56,10 +46,10 @@ def batch(count: int, turns: int = 5) -> dict[str, np.ndarray]:
 def test_each_way_gives_what_the_batch_gives(way: Way, export: Callable[[str], Path]) -> None:
     path = str(export(NET))
     session = ort.InferenceSession(path)
-    slices = Slices(session, ["scores", "best", "high"], lambda: ort.InferenceSession(path), 2)
+    cut = Slices(session, ["scores", "best", "high"], lambda: ort.InferenceSession(path), 2)
     arrays = batch(11)
-    slices.tune(arrays, ["x"])
-    found = slices.by(way, arrays)
+    cut.tune(arrays, ["x"])
+    found = cut.by(way, arrays)
     for name, expected in zip(found, session.run(None, arrays), strict=True):
         assert found[name].dtype == expected.dtype
         np.testing.assert_allclose(found[name], expected, atol=1e-6)
@@ -92,32 +82,33 @@ def test_a_model_of_examples_that_meet_runs_at_once(export: Callable[[str], Path
         assert [str(way) for way in tuning.ways] == ["all at once"]
 
 
-def test_the_fastest_way_is_chosen() -> None:
-    seconds = {Way(): 4e-3, Way(8): 3e-3, Way(4): 1e-3, Way(2): 2e-3, Way(1): 8e-3}
-    called: list[Way] = []
+def tried(seconds: dict[Way, float], monkeypatch: pytest.MonkeyPatch) -> Tuning:
+    """What is found where calls take so long, by a clock that nothing else moves."""
+    now = 0.0
 
     def call(way: Way) -> None:
-        called.append(way)
-        time.sleep(seconds[way])
+        nonlocal now
+        now += seconds[way]
 
+    monkeypatch.setattr(slices, "time", SimpleNamespace(perf_counter=lambda: now))
     trials = Trials(call)
     trials.measure(Way())
-    trials.descend([Way(8), Way(4), Way(2), Way(1)])
-    tuning = trials.finish()
+    trials.descend([way for way in seconds if way != Way()])
+    return trials.finish()
+
+
+def test_the_fastest_way_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    tuning = tried({Way(): 4e-3, Way(8): 3e-3, Way(4): 1e-3, Way(2): 2e-3, Way(1): 8e-3}, monkeypatch)
     assert tuning.chosen == Way(4)
-    assert tuning.gain > 2
-    assert Way(1) not in called  # half of what took far longer than the best
+    assert tuning.gain == pytest.approx(4)
+    assert Way(1) not in tuning.ways  # half of what took far longer than the best
 
 
-def test_what_gains_nothing_is_left() -> None:
-    trials = Trials(lambda way: time.sleep(2e-3))
-    trials.measure(Way())
-    trials.descend([Way(8), Way(4)])
-    assert trials.finish().chosen in (Way(), Way(8), Way(4))
-    slower = Trials(lambda way: time.sleep(1e-3 if way == Way() else 2e-3))
-    slower.measure(Way())
-    slower.descend([Way(8), Way(4)])
-    assert slower.finish().chosen == Way()
+@pytest.mark.parametrize(("gained", "chosen"), [(0.95, Way(8)), (0.98, Way()), (1.5, Way())])
+def test_what_gains_little_is_left(gained: float, chosen: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+    tuning = tried({Way(): 2e-3, Way(8): gained * 2e-3, Way(4): 2.2e-3}, monkeypatch)
+    assert tuning.chosen == chosen
+    assert tuning.gain == pytest.approx(1 if chosen == Way() else 1 / gained)
 
 
 @pytest.mark.parametrize("said", ["T", "K"])
