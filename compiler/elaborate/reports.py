@@ -76,7 +76,7 @@ def shape(
         label=label,
         labels=labels,
         notes=(*_aligned(notes), *error.notes),
-        help=_advice(error, op, operands, span, spans),
+        help=_exchanged(op, inputs, operands, spans) or _advice(error, op, operands, span, spans),
     )
 
 
@@ -141,6 +141,19 @@ def _advice(
         return match["open"] + (place.text if alone else _quoted(place)) + match["close"]
 
     return re.sub(pattern, written, error.help)
+
+
+def _exchanged(op: Op, inputs: Sequence[Any], operands: Mapping[str, Value], spans: Mapping[str, Span]) -> str | None:
+    """What to write where the two operands of a call would fit in the other order."""
+    if not len(inputs) == len(operands) == 2 or "right" in operands or not operands.keys() <= spans.keys():
+        return None
+    one, other = operands.values()
+    try:
+        op.results(other.type, one.type)
+    except ShapeError:
+        return None
+    first, second = (_quoted(spans[name]) for name in operands)
+    return f"the two are in the wrong order: {op.name}({second}, {first})"
 
 
 def _transposed(left: Value, right: Value, span: Span, spans: Mapping[str, Span]) -> str | None:

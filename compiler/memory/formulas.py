@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from dlc.compiler import interval
 from dlc.compiler.dim import Dim
 from dlc.compiler.graph import Graph, Node
-from dlc.compiler.memory.recording import Block, Recording, Setting, TooManyCalls
+from dlc.compiler.memory.recording import Recording, TooManyCalls
+from dlc.compiler.memory.records import Block, Setting
 from dlc.compiler.polynomial import Atom, Polynomial
 
 _NONE = Dim.of(0)

@@ -1,4 +1,4 @@
-"""What a graph does to memory, call by call: blocks of it, what lies in them, and what gradients keep.
+"""What a graph does to memory, call by call, as records of it.
 
 Blocks are opened where they are called, so that what a caller and a callee both keep is one thing. A loop's body
 stands once; what it keeps counts for each turn.
@@ -7,7 +7,7 @@ stands once; what it keeps counts for each turn.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from dlc.compiler.calls import callees_first, every_node
 from dlc.compiler.dim import Dim
@@ -32,87 +32,15 @@ from dlc.compiler.graph import (
 )
 from dlc.compiler.kept import Casting, Kept, Tape
 from dlc.compiler.memory.layout import Layout, ordered, viewed
+from dlc.compiler.memory.records import NONE, ONE, WIDTHS, Block, Held, Record, Setting, size_of
 from dlc.compiler.op import Op, Weight
-from dlc.compiler.types import DType, Tensor, product
+from dlc.compiler.types import DType, Tensor
 
-_WIDTHS = {
-    DType.FLOAT: 4, DType.FLOAT64: 8, DType.FLOAT16: 2, DType.BFLOAT16: 2,
-    DType.INT: 8, DType.INT32: 4, DType.INT8: 1, DType.UINT8: 1, DType.BOOL: 1,
-}  # fmt: skip
-_NONE, _ONE = Dim.of(0), Dim.of(1)
 MOST = 50_000  # calls that are recorded
 
 
 class TooManyCalls(Exception):
     """A graph calls more operations than are recorded."""
-
-
-def size_of(type: Tensor, width: int | None = None) -> Dim:
-    """The bytes of a tensor. width: those of an element, where it is not that of its type."""
-    return product(type.shape) * (width or _WIDTHS[type.dtype])
-
-
-@dataclass(eq=False, slots=True)
-class Block:
-    """A stretch of memory, in bytes. made: the number of the call that makes it, -1 for what is given: the inputs,
-    and weights, which are counted for themselves. times: how many there are of it if they are kept, one for each turn
-    of the loops that it is made in."""
-
-    size: Dim
-    made: int
-    times: Dim = _ONE
-
-    @property
-    def kept(self) -> Dim:
-        """The bytes of all of them."""
-        return self.size * self.times
-
-
-@dataclass(eq=False, slots=True)
-class Held:
-    """A tensor in memory. width: the bytes of a float element. needs: whether a gradient goes through it. name: what
-    the graph at the top calls it, which holds it to the end of a step."""
-
-    type: Tensor
-    block: Block
-    layout: Layout
-    needs: bool
-    width: int
-    name: str | None = None
-
-
-@dataclass(eq=False, slots=True)
-class Record:
-    """One call. trail: the nodes that lead to it, that of the graph at the top first. kept: what it keeps for
-    gradients. scratch: bytes that are gone when it ends. undone: such bytes of
-    its gradients. weights: the bytes of the gradients of the weights it reads,
-    by path. passes: whether its inputs' gradients are its result's."""
-
-    trail: tuple[Node, ...]
-    reads: tuple[Held, ...]
-    gives: tuple[Held, ...]
-    kept: tuple[Block, ...] = ()
-    made: tuple[Block, ...] = ()
-    scratch: Dim = _NONE
-    undone: Dim = _NONE
-    weights: Mapping[str, Dim] = field(default_factory=dict[str, Dim])
-    passes: bool = False
-
-    @property
-    def needs(self) -> bool:
-        """Whether gradients go through it."""
-        return any(held.needs for held in self.gives)
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """How a step is run. half: under autocast, with 2 bytes a float where that is enough. recompute: the block whose
-    calls keep what they are given alone, and are done again for gradients."""
-
-    training: bool = True
-    accelerator: bool = True
-    half: bool = False
-    recompute: str | None = None
 
 
 class Recording:
@@ -135,7 +63,7 @@ class Recording:
         self.unsure = any(isinstance(node.action, Gradient | Functional) for node in _all(graph))
         self.inputs = {value: self._give(value) for value in graph.inputs.values()}
         self.held = dict(self.inputs)
-        scope = _Scope(graph, "", {}, (), _ONE)
+        scope = _Scope(graph, "", {}, (), ONE)
         for node in graph.nodes:
             self._node(scope, node, self.held)
             for output in node.outputs:
@@ -147,7 +75,7 @@ class Recording:
     def _give(self, value: Value) -> Held:
         block = Block(size_of(value.type), -1)
         self.given.append(block)
-        return Held(value.type, block, ordered(value.type), False, _WIDTHS[value.type.dtype])
+        return Held(value.type, block, ordered(value.type), False, WIDTHS[value.type.dtype])
 
     def _node(self, scope: _Scope, node: Node, held: dict[Value, Held]) -> None:
         inner = (*scope.trail, node)
@@ -180,7 +108,7 @@ class Recording:
         start = len(self.records)
         for each in callee.nodes:
             self._node(within, each, inside)
-        if self.setting.recompute == callee.name and node.module is not None and scope.times == _ONE:
+        if self.setting.recompute == callee.name and node.module is not None and scope.times == ONE:
             self.again = [inner for inner in self.again if inner.start < start]
             self.again.append(range(start, len(self.records)))
         return [inside[value] for value in callee.outputs]
@@ -203,7 +131,7 @@ class Recording:
             if place < loop.sequences:
                 inside[slot] = Held(slot.type, given.block, None, given.needs, given.width)
             else:
-                turn = Block(_NONE, len(self.records))  # what it starts with, or the turn before has ended with
+                turn = Block(NONE, len(self.records))  # what it starts with, or the turn before has ended with
                 carried[turn] = place - loop.sequences
                 inside[slot] = Held(slot.type, turn, ordered(slot.type), needs[place - loop.sequences], given.width)
         begun = tuple(inside[slot] for slot in slots[loop.sequences :])
@@ -287,13 +215,13 @@ class Recording:
                 assert given[0] is not None
                 gives.append(Held(type, given[0].block, layouts[place], needs[place], given[0].width))
                 continue
-            own = width if type.dtype is DType.FLOAT else _WIDTHS[type.dtype]
+            own = width if type.dtype is DType.FLOAT else WIDTHS[type.dtype]
             made.append(Block(size_of(type, own), len(self.records), scope.times))
             layout = kept.laid if place == 0 and kept.laid is not None else ordered(type)
             gives.append(Held(type, made[-1], layout, needs[place], own))
         blocks = list(self._kept(op, kept, given, gives, scope.times))
         made += [block for block in blocks if block.made == len(self.records) and block not in made]
-        scratch, undone = (sum(map(size_of, types), _NONE) for types in (kept.scratch, kept.undone))
+        scratch, undone = (sum(map(size_of, types), NONE) for types in (kept.scratch, kept.undone))
         if learned and self.setting.half and op.casting is Casting.LOWER:
             copies = Block(sum(learned.values(), Dim.of(0)) // 2, len(self.records))
             made.append(copies)

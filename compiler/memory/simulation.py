@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dlc.compiler.dim import Dim, Symbol
-from dlc.compiler.memory.recording import Block, Held, Record, Recording, size_of
+from dlc.compiler.memory.recording import Recording
+from dlc.compiler.memory.records import Block, Held, Record, size_of
 
 Sizes = Mapping[Symbol, int]
 

@@ -8,7 +8,8 @@ from itertools import chain
 
 from dlc.compiler.dim import Dim, Symbol
 from dlc.compiler.graph import weights_of
-from dlc.compiler.memory.recording import Recording, Setting, size_of
+from dlc.compiler.memory.recording import Recording
+from dlc.compiler.memory.records import Setting, size_of
 from dlc.compiler.memory.simulation import Descent, Simulation, Sizes
 from dlc.compiler.op import Weight
 from dlc.compiler.optimizers import Optimizer

@@ -84,7 +84,8 @@ def command(
     Every other open dimension is given a number by --set. docs/costs.md tells what is counted, and what is not.
     """
     from dlc.compiler.memory.fitting import fit, open_names
-    from dlc.compiler.memory.recording import Setting, TooManyCalls
+    from dlc.compiler.memory.recording import TooManyCalls
+    from dlc.compiler.memory.records import Setting
     from dlc.compiler.memory.training import Budget
 
     program = read_checked(selection.path, overrides)

@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 
 from dlc.compiler.graph import blocks_of
-from dlc.compiler.memory.recording import Setting, TooManyCalls
+from dlc.compiler.memory.recording import TooManyCalls
+from dlc.compiler.memory.records import Setting
 from dlc.compiler.memory.training import Budget, sizes_by_name
 from dlc.compiler.program import TrainSpec
 from dlc.runtime.train.recomputing import recompute

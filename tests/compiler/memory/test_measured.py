@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from dlc.compiler.memory.recording import Setting
+from dlc.compiler.memory.records import Setting
 from dlc.compiler.memory.training import Budget, sizes_by_name
 from dlc.compiler.program import TrainSpec
 from dlc.runtime.data.load import load_data

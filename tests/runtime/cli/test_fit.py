@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from dlc.compiler.memory.recording import Setting
+from dlc.compiler.memory.records import Setting
 from dlc.compiler.memory.training import Budget, sizes_by_name
 from dlc.runtime.spec import read_checked
 
