@@ -2,8 +2,8 @@
 
     .venv-peers/bin/python -m bench.infer [--only NAME ...] [--rounds N] [--alone] [--write]
 
-`ours, by OpenVINO` is our file run by `dlc bench --provider OpenVINO`, where there is an onnxruntime with it; see
-`bench/provided.py`.
+`ours, by OpenVINO` is our file, run by `dlc.Session` with OpenVINO's provider, where there is an onnxruntime with it;
+see `bench/provided.py`.
 
 All contenders of a row run the same weights, each in a process of its own, and take turns. Before they are timed
 their outputs are compared with PyTorch's. The traced export and torch.compile get the row's sizes as constants; ours
@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.provided import COMMAND, Provided
+from bench.provided import PYTHON, Provided
 from bench.timing import Child, Timing, digits, interleave, machine, ms, record, recorded, table
 from dlc.compiler.program import Model
 
@@ -156,17 +156,15 @@ def compiled(case: Case) -> Callable[[], object]:
 def ours(case: Case, folder: str) -> Callable[[], object]:
     """By what `dlc.Session` runs a model with, without its looking at the arrays, as with all contenders.
 
-    A batch is tuned first, as torch.compile and the tracing exporter are given its sizes before they are timed.
+    It is tuned first, as torch.compile and the tracing exporter are given the row's sizes before they are timed.
     """
     from dlc.compiler.onnx.emit import build_model, save_model
     from dlc.runtime.infer.engine import Engine, Options
 
     path = Path(folder) / "ours.onnx"
     save_model(build_model(case.model().graph, case.weights()), path)
-    engine = Engine(path, Options(threads=int(os.environ[THREADS]) if THREADS in os.environ else None))
-    arrays = case.arrays()
-    way = str(engine.tune(arrays, list(arrays)).chosen) if case.shape[0] > 1 else ""
-    _way(folder).write_text(way, encoding="utf-8")
+    engine, arrays = Engine(path, Options(threads=_threads())), case.arrays()
+    _way(folder).write_text(str(engine.tune(arrays, list(arrays)).chosen), encoding="utf-8")
 
     def call() -> object:
         return [*engine.run(arrays).values()]
@@ -181,11 +179,15 @@ def provided(case: Case, folder: str) -> Provided:
 
     path = Path(folder) / "provided.onnx"
     save_model(build_model(case.model().graph, case.weights(), OPSET), path)
-    return Provided(path, case.arrays(), case.sizes())
+    return Provided(path, case.arrays(), _threads())
+
+
+def _threads() -> int | None:
+    return int(os.environ[THREADS]) if THREADS in os.environ else None
 
 
 def _way(folder: str) -> Path:
-    """Where it is told how ours runs its batch."""
+    """Where it is told how ours is run."""
     return Path(folder) / "way.txt"
 
 
@@ -251,7 +253,7 @@ CONTENDERS: Mapping[str, Callable[..., Callable[[], object]] | None] = {
 
 
 def compete(case: Case, rounds: int, names: list[str]) -> tuple[dict[str, Timing], str]:
-    """The timings of a row, in processor time where there is one thread, and how ours ran its batch.
+    """The timings of a row, in processor time where there is one thread, and how ours was run.
 
     Raises RuntimeError where a contender fails, or gives what PyTorch does not.
     """
@@ -320,7 +322,7 @@ def torch_gemm(precision: str) -> Callable[[], object]:
 def row(case: Case, taken: Mapping[str, Timing], way: str, limit: float) -> list[str]:
     """Milliseconds of ours, how many times as long the others took, and the share of the limit that ours reaches.
 
-    way: how ours runs its batch.
+    way: how ours was run.
     """
     own = taken["ours"]
     share = case.gflop() / own.median / limit
@@ -343,7 +345,7 @@ HEAD = [
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", default=[""], help="rows whose title contains one of these")
-    others = [name for name, maker in CONTENDERS.items() if name != "ours" and (maker or COMMAND.exists())]
+    others = [name for name, maker in CONTENDERS.items() if name != "ours" and (maker or PYTHON.exists())]
     parser.add_argument("--against", nargs="*", default=others, help="the other contenders")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--write", action="store_true", help="put the table into bench/README.md")

@@ -1,56 +1,90 @@
 """Our file in another build of onnxruntime, with OpenVINO's provider, which its own package lacks.
 
 Two builds cannot be in one environment: `make .venv-openvino/.ready` makes one with `onnxruntime-openvino` and `dlc`,
-and the commands of that are run.
+whose Python runs this module as a program: it opens the model, tunes it for the arrays, and measures when it is told.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import statistics
 import subprocess
+import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-COMMAND = Path(__file__).resolve().parents[1] / ".venv-openvino/bin/dlc"
+ROOT = Path(__file__).resolve().parents[1]
+PYTHON = ROOT / ".venv-openvino/bin/python"
 PROVIDER = "OpenVINO"
-_SECONDS = "1"  # of measuring in a turn, after half of one that is not counted
 
 
 class Provided:
-    """A contender like `timing.Child`: a model's file, run by `dlc bench --provider OpenVINO` at each turn.
+    """A contender like `timing.Child`, in the other environment."""
 
-    sizes: of the symbols, the batch's first.
-    """
-
-    def __init__(self, path: Path, arrays: Mapping[str, np.ndarray[Any, Any]], sizes: Mapping[str, int]) -> None:
-        self._path, self._arrays, self._sizes = path, arrays, sizes
+    def __init__(self, path: Path, arrays: Mapping[str, np.ndarray[Any, Any]], threads: int | None) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        self._place = Path(self._folder.name)
+        np.savez(self._place / "in.npz", **dict(arrays))
+        command = [PYTHON, "-m", "bench.provided", path, self._place, json.dumps(threads)]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.way: str = self._answer()
 
     def result(self) -> list[np.ndarray[Any, Any]]:
         """The outputs for the arrays."""
-        with tempfile.TemporaryDirectory() as folder:
-            given = [f"--in={name}={Path(folder) / f'{name}.npy'}" for name in self._arrays]
-            for name, array in self._arrays.items():
-                np.save(Path(folder) / f"{name}.npy", array)
-            self._call("run", *given, "-o", f"{folder}/out.npz")
-            with np.load(f"{folder}/out.npz") as found:
-                return [*found.values()]
+        self._ask("result")
+        with np.load(self._place / "out.npz") as found:
+            return [*found.values()]
 
-    def turn(self, clock: object = None) -> float:
+    def turn(self, clock: Callable[[], float] | None = None) -> float:
         """The median seconds of a call."""
-        batch, *others = self._sizes.items()
-        sizes = [f"--size={name}={size}" for name, size in others]
-        told = self._call("bench", f"--batch={batch[1]}", *sizes, f"--for={_SECONDS}", "--json")
-        return json.loads(told)[0]["p50"]
+        return self._ask("turn")
 
     def close(self) -> None:
-        """Nothing of it is left between its turns."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+        self._folder.cleanup()
 
-    def _call(self, command: str, *arguments: str) -> str:
-        how = ("--provider", PROVIDER, "--trust")
-        return subprocess.run(
-            [COMMAND, command, self._path, *how, *arguments], check=True, capture_output=True, text=True
-        ).stdout
+    def _ask(self, request: str) -> Any:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{request}\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the process with {PROVIDER}'s provider ended, with {self._process.wait()}")
+        return json.loads(line)
+
+
+def main(path: str, place: str, threads: str) -> None:
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print is no answer
+
+    def answer(said: object) -> None:
+        answers.write(f"{json.dumps(said)}\n")
+        answers.flush()
+
+    from dlc import Session
+
+    with np.load(f"{place}/in.npz") as found:
+        arrays = dict(found)
+    with Session(path, provider=PROVIDER, trusted=True, threads=json.loads(threads)) as session:
+        answer(str(session.tune(arrays).chosen))
+        for request in sys.stdin:
+            if request == "result\n":
+                np.savez(f"{place}/out.npz", **session.call(arrays))
+                answer(None)
+            else:
+                answer(statistics.median(session.time(arrays, least=1, seconds=0.25, warm=0)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

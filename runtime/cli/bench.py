@@ -52,7 +52,7 @@ class _Row:
 @click.option("--model", "name", metavar="NAME", help="Of a run with several instances, the one to measure.")
 @click.option("--for", "duration", type=click.FloatRange(min=0.01), default=2.0, help="Seconds a measurement; 2.")
 @click.option("--warm-up", type=click.FloatRange(min=0), default=0.5, help="Seconds before each; 0.5.")
-@click.option("--tuned", is_flag=True, help="Find first whether a batch runs faster in slices, and measure it so.")
+@click.option("--tuned", is_flag=True, help="Find first how calls of these sizes run fastest, and measure them so.")
 @engine_options
 @json_option("Print what was measured as JSON.")
 def command(

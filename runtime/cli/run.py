@@ -38,7 +38,7 @@ _ARRAYS = (".npz", ".npy")
 )
 @click.option("--data", metavar="FILE", help="Of a run: raw data, from which its data block makes the inputs.")
 @click.option("--batch", type=click.IntRange(min=1), help="Run so many examples at a time, read as they are needed.")
-@click.option("--tuned", is_flag=True, help="Find with the first batch whether its size runs faster in slices.")
+@click.option("--tuned", is_flag=True, help="Find with the first batch how its size runs fastest.")
 @click.option("--labels", metavar="NAMES", help="Names of classes, a line each, or a folder for each: tell the best.")
 @click.option("--model", "name", metavar="NAME", help="Of a run with several instances, the one to run.")
 @click.option(

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.onnx.opset import OPSET
@@ -58,12 +59,18 @@ class Engine:
         stored = read_stored(path)
         _refuse_strangers(path, stored)
         self.description = document(stored)
-        alone = replace(options, threads=1)
+
+        def opens(*, alone: bool, sizes: Mapping[str, int]) -> Any:
+            threads = 1 if alone else options.threads
+            prepared = options.prepared and not sizes  # what is prepared is for all sizes
+            return _open(path, stored, replace(options, threads=threads, prepared=prepared), sizes)
+
         self._slices = Slices(
             _open(path, stored, options),
+            {value.name: value.shape for value in stored.inputs if value.shape is not None},
             [value.name for value in stored.outputs],
-            (lambda: _open(path, stored, alone)) if resolve(options.provider) == _CPU else None,
-            options.threads or processors(),
+            opens,
+            (options.threads or processors()) if resolve(options.provider) == _CPU else 1,
         )
 
     def run(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
@@ -118,13 +125,16 @@ def _refuse_strangers(path: Path, stored: Stored) -> None:
             )
 
 
-def _open(path: Path, stored: Stored, options: Options) -> Any:
+def _open(path: Path, stored: Stored, options: Options, sizes: Mapping[str, int] = MappingProxyType({})) -> Any:
+    """A session. sizes: of names of axes, where they are the same in all calls."""
     onnxruntime: Any = import_module("onnxruntime")  # which comes without types
     provider = resolve(options.provider)
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = _FATAL_ALONE
     if options.threads is not None:
         settings.intra_op_num_threads = options.threads
+    for name, size in sizes.items():
+        settings.add_free_dimension_override_by_name(name, size)
     if not options.spinning:
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     asked = [provider, *({_CPU} - {provider})]

@@ -87,10 +87,10 @@ class Session:
     def tune(self, arrays: Mapping[str, Any]) -> Tuning:
         """Measures how calls with inputs of these sizes are run fastest, and runs them so from now on.
 
-        A batch may be run in slices, one after the other or several at once, where the model says that it computes
-        each example by itself, as `dlc export` proves it; outputs differ in their last bits, as sums are taken in
-        another order. It takes some thirty calls, and more of short ones; while slices are run abreast, the weights are
-        in memory twice. Raises Refusal as `run` does.
+        The model may be opened once more for these sizes alone. A batch may be run in slices, one after the other or
+        several at once, where the model says that it computes each example by itself, as `dlc export` proves it;
+        outputs differ in their last bits, as sums are taken in another order. It takes some forty calls, and more of
+        short ones; each session that is opened has the weights in memory once more. Raises Refusal as `run` does.
         """
         return self._engine.tune(self._fitting(arrays), self._description.apart)
 

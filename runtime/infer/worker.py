@@ -54,7 +54,7 @@ def _answer(engine: Engine | None, frame: Frame, answers: int) -> Engine | None:
                 send(answers, {"taken": engine.time(frame.arrays, **asked["how"])})
             elif asked["do"] == "tune":
                 tuning = engine.tune(frame.arrays, asked["cut"])
-                ways = [[way.examples, way.abreast, way.seconds] for way in tuning.ways]
+                ways = [[way.examples, way.abreast, way.fixed, way.seconds] for way in tuning.ways]
                 send(answers, {"ways": ways, "chosen": tuning.ways.index(tuning.chosen)})
             else:
                 send(answers, {}, engine.run(frame.arrays))
