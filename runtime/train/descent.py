@@ -69,6 +69,10 @@ class Descent:
             self._groups[key] = Group(weights, choice, using, self._factors, fused=self._fused)
         return self._groups[key]
 
+    def moves_all(self, group: Group) -> bool:
+        """Whether a group has all that a loss may have a gradient by."""
+        return len(group.weights) == len(self._weights) and not self._task.differentiates
+
     @property
     def waits(self) -> bool:
         """Whether gradients are gathered that have not been used yet."""
@@ -161,12 +165,14 @@ class Minimize:
         loss = self._part(loss)
         factor = scale * (self.examples if self._adds else 1)
         scaled = loss if factor == 1 else loss * factor
-        # Where weights are in shards, a gradient is one of the whole weight first, which is nobody's input.
-        inputs = None if team.shards else group.weights
+        # Where weights are in shards, a gradient is one of the whole weight first, which is nobody's input. Where there
+        # is nothing else that could get a gradient, naming the weights costs a walk over all that is done backward.
+        inputs = None if team.shards or self.descent.moves_all(group) else group.weights
         scaled.backward(inputs=inputs, retain_graph=self.keep_graph)  # pyright: ignore[reportUnknownMemberType]
+        gradients = _gradients(group.weights)
         if self.settings.accumulate == 1:
-            team.gather_(_gradients(group.weights))
-        spoilt = _spoilt(_local(_gradients(group.weights)), 1 / scale)
+            team.gather_(gradients)
+        spoilt = _spoilt(_local(gradients) if team.shards else gradients, 1 / scale, alike=group.alike)
         own = _numbers(loss.detach(), *([] if spoilt is None else [spoilt]))
         self.own.append(own[0])
         value, *found = team.total(own)
@@ -247,18 +253,25 @@ def _local(gradients: Sequence[Tensor]) -> list[Tensor]:
     return [each.to_local() if hasattr(each, "to_local") else each for each in untyped]
 
 
-def _spoilt(gradients: Sequence[Tensor], factor: float) -> Tensor | None:
-    """Multiplies gradients, and gives 1 where one of them is not finite, else 0; none where there are none."""
+def _spoilt(gradients: list[Tensor], factor: float, *, alike: bool) -> Tensor | None:
+    """Multiplies gradients, and gives 1 where one of them is not finite, else 0; none where there are none.
+
+    alike: whether all are on one device and of one element type, for which each is not looked at.
+    """
+    found: Tensor | None = None
+    for these in [gradients] if alike and gradients else _by_kind(gradients):
+        of_these = torch.zeros((), dtype=torch.float32, device=these[0].device)
+        by = torch.full((), factor, dtype=torch.float32, device=these[0].device)
+        foreach.multiply_and_check_(these, of_these, by)
+        found = of_these if found is None else found + of_these.to(found.device)
+    return found
+
+
+def _by_kind(gradients: Sequence[Tensor]) -> Collection[list[Tensor]]:
     kinds: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
     for gradient in gradients:
         kinds.setdefault((gradient.device, gradient.dtype), []).append(gradient)
-    found: Tensor | None = None
-    for (device, _), alike in kinds.items():
-        of_these = torch.zeros((), dtype=torch.float32, device=device)
-        by = torch.full((), factor, dtype=torch.float32, device=device)
-        foreach.multiply_and_check_(alike, of_these, by)
-        found = of_these if found is None else found + of_these.to(found.device)
-    return found
+    return kinds.values()
 
 
 def _numbers(*scalars: Tensor) -> list[float]:

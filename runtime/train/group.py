@@ -29,6 +29,7 @@ class Group:
     ) -> None:
         self.names = list(weights)
         self.weights = list(weights.values())
+        self.alike = len({(weight.device, weight.dtype) for weight in self.weights}) == 1
         self.choice = choice
         self.using = using
         by_factor: dict[float, list[nn.Parameter]] = {}
