@@ -89,7 +89,7 @@ class Session:
 
         The model may be opened once more for these sizes alone. A batch may be run in slices, one after the other or
         several at once, where the model says that it computes each example by itself, as `dlc export` proves it;
-        outputs differ in their last bits, as sums are taken in another order. It takes some forty calls, and more of
+        outputs differ in their last bits, as sums are taken in another order. It takes some fifty calls, and more of
         short ones; each session that is opened has the weights in memory once more. Raises Refusal as `run` does.
         """
         return self._engine.tune(self._fitting(arrays), self._description.apart)

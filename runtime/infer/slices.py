@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 _SHORT, _TURN = 0.15, 0.05  # seconds that calls are repeated for, at first and in each turn
-_FINALISTS, _ROUNDS = 3, 5  # the fastest that are measured in turn, beside the whole, and how often
+_FINALISTS, _ROUNDS = 3, 7  # the fastest that are measured in turn, beside the whole, and how often
 _LOST = 1.25  # times what the fastest of its kind takes: smaller slices are no better
-_WORTH = 0.98  # of the time of the whole batch: what is worth while
+_WORTH = 0.98  # of the time of the whole batch: what is worth while, in the median
+_WON = _ROUNDS - 1  # rounds at least that it has to be the faster in
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +226,8 @@ class Trials:
     """What calls take that `call` makes, of the whole batch and in other ways.
 
     A machine is not as fast at all times: each way is first judged by the best that it shows, and the fastest of them
-    by what part they take of the time of the whole batch, in turn with it.
+    by what part they take of the time of the whole batch, in turn with it. What is faster in nearly every round is so
+    by more than chance.
     """
 
     def __init__(self, call: Callable[[Way], object]) -> None:
@@ -250,19 +252,20 @@ class Trials:
     def finish(self) -> Tuning:
         """What was found, once the fastest were measured in turn."""
         finalists = sorted(self._least, key=lambda way: self._least[way])[:_FINALISTS]
-        rounds: dict[Way, list[float]] = {way: [] for way in [_WHOLE, *finalists]}
+        rounds: dict[Way, list[float]] = {way: [] for way in (_WHOLE, *finalists)}
         for _ in range(_ROUNDS if len(rounds) > 1 else 1):
             for way, medians in rounds.items():
                 if self._least[way] < _TURN:  # the threads of another way still wait busily for more
                     self._call(way)
                 medians.append(statistics.median(self._repeated(way, _TURN)))
-        whole = statistics.median(rounds[_WHOLE])
-        parts = {way: _ratio(taken, rounds[_WHOLE]) for way, taken in rounds.items()}
+        whole = rounds[_WHOLE]
+        parts = {way: [each / other for each, other in zip(taken, whole, strict=True)] for way, taken in rounds.items()}
+        medians = {way: statistics.median(found) for way, found in parts.items()}
+        seconds = self._least | {way: part * statistics.median(whole) for way, part in medians.items()}
         tried = sorted(self._least, key=lambda way: (way.abreast, -(way.examples or math.inf), way.fixed))
-        seconds = self._least | {way: part * whole for way, part in parts.items()}
         ways = {way: replace(way, seconds=seconds[way]) for way in tried}
-        fastest = min(parts, key=lambda way: parts[way])
-        return Tuning(tuple(ways.values()), ways[fastest if parts[fastest] <= _WORTH else _WHOLE])
+        worth = [way for way in medians if medians[way] <= _WORTH and sum(part < 1 for part in parts[way]) >= _WON]
+        return Tuning(tuple(ways.values()), ways[min(worth, key=lambda way: medians[way], default=_WHOLE)])
 
     def _repeated(self, way: Way, seconds: float) -> list[float]:
         """What each of the calls took that are begun within so many seconds."""
@@ -275,8 +278,3 @@ class Trials:
             now = time.perf_counter()
             taken.append(now - start)
         return taken
-
-
-def _ratio(taken: Sequence[float], whole: Sequence[float]) -> float:
-    """The median over the rounds."""
-    return statistics.median(each / other for each, other in zip(taken, whole, strict=True))

@@ -212,3 +212,19 @@ def test_a_file_is_run_in_batches_that_are_tuned(export: Callable[[str], Path], 
     result = CliRunner().invoke(commands, [*how, "--batch", "8", "-o", str(tmp_path / "y.npy")], catch_exceptions=False)
     assert result.exit_code == 0
     np.testing.assert_allclose(np.load(tmp_path / "y.npy"), x.sum(1))
+
+
+def test_what_is_faster_by_chance_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ways take the same, but the whole batch is held up in five of seven rounds."""
+    now, calls = 0.0, 0
+
+    def call(way: Way) -> None:
+        nonlocal now, calls
+        calls += way == Way()
+        now += 0.2 if way == Way() and calls % 3 else 0.1
+
+    monkeypatch.setattr(slices, "time", SimpleNamespace(perf_counter=lambda: now))
+    trials = Trials(call)
+    for way in (Way(), Way(4)):
+        trials.measure(way)
+    assert trials.finish().chosen == Way()
