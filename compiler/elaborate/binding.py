@@ -144,7 +144,8 @@ def _fill_by_name(callee: Callee, parameters: Signature, filled: Filled, argumen
             UnknownParameter(
                 f"`{callee.name}` has no parameter `{name}`",
                 argument.name_span or argument.span,
-                help=parameter_here(name, names)
+                help=_size_there(callee, name)
+                or parameter_here(name, names)
                 or (f"did you mean `{near}`?" if near else f"its parameters are {', '.join(names) or 'none'}"),
             )
         )
@@ -217,6 +218,15 @@ def apply_first(value: Any, span: Span) -> str | None:
     if not is_layer(value):
         return None
     return f"apply it to a tensor, as in x -> {span.text}" if len(span.text) < 40 else "apply it to a tensor"
+
+
+def _size_there(callee: Callee, name: str) -> str | None:
+    """Where a name is that of a size of a block's tensors: why it is not given."""
+    for parameter in callee.tree.parameters if isinstance(callee, BlockDef) else ():
+        dims = (parameter.type.dims or ()) if parameter.type is not None else ()
+        if any(each.id == name for dim in dims for each in ast.names_in(dim)):
+            return f"`{name}` is a size of `{parameter.name.id}`, and follows from the tensor that is passed"
+    return None
 
 
 def _count(number: int, what: str) -> str:

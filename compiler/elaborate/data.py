@@ -9,7 +9,7 @@ from typing import Any
 from dlc.compiler.dim import Dim
 from dlc.compiler.elaborate import batches, evaluation, static
 from dlc.compiler.elaborate.compilation import Compilation
-from dlc.compiler.elaborate.dimensions import element_type, names_in, promise, size
+from dlc.compiler.elaborate.dimensions import element_type, promise, size
 from dlc.compiler.elaborate.frame import Frame
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.values import POISON, Record, describe, is_sequence
@@ -158,7 +158,7 @@ def _field(outer: Frame, item: ast.DataField, schema: Schema, source: SourceCall
                 help=f"{declared.span.text}[] for a single number",
             )
         )
-    for name in (name for dim in declared.dims for name in names_in(dim) if name.id not in outer.scope):
+    for name in (name for dim in declared.dims for name in ast.names_in(dim) if name.id not in outer.scope):
         message = f"a field's type is that of ONE example, in numbers, so there is no `{name.id}`"
         raise Refusal(BadData(message, name.span, help="the batch axis is added in training: leave it out"))
     shape = tuple(size(outer, dim) for dim in declared.dims)

@@ -24,23 +24,6 @@ def element_type(tree: ast.TypeExpr) -> DType:
     raise Refusal(BadDeclaration(f"there is no element type `{tree.name.id}`", tree.name.span, help=help))
 
 
-def names_in(tree: ast.Expr) -> list[ast.Name]:
-    """The names in a dimension, in the order of the text."""
-    match tree:
-        case ast.Name():
-            return [tree]
-        case ast.Binary():
-            return names_in(tree.left) + names_in(tree.right)
-        case ast.Unary():
-            return names_in(tree.operand)
-        case ast.Index():
-            return names_in(tree.value)
-        case ast.Call():
-            return [name for argument in tree.arguments for name in names_in(argument.value)]
-        case _:
-            return []
-
-
 def size(frame: Frame, dim: ast.Expr) -> Dim:
     """A dimension's value: a size is a whole number and not negative."""
     value = evaluate(frame, dim)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from dlc.compiler.dim import Dim
-from dlc.compiler.elaborate.dimensions import names_in
 from dlc.compiler.elaborate.values import Arg
 from dlc.compiler.errors import StaticType, UnknownOverride
 from dlc.grammar import ast
@@ -139,5 +138,5 @@ def _dimensions(block: ast.Block) -> list[str]:
         for parameter in block.parameters
         if parameter.type is not None
         for dim in parameter.type.dims or ()
-        for name in names_in(dim)
+        for name in ast.names_in(dim)
     ]
