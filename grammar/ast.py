@@ -387,20 +387,3 @@ class File:
     source: Source = field(compare=False, repr=False)
     items: tuple[Language | Import | Declaration, ...]
     comments: tuple[Comment, ...] = field(compare=False, default=())
-
-
-def names_in(tree: Expr) -> list[Name]:
-    """The names in a dimension, in the order of the text."""
-    match tree:
-        case Name():
-            return [tree]
-        case Binary():
-            return names_in(tree.left) + names_in(tree.right)
-        case Unary():
-            return names_in(tree.operand)
-        case Index():
-            return names_in(tree.value)
-        case Call():
-            return [name for argument in tree.arguments for name in names_in(argument.value)]
-        case _:
-            return []

@@ -10,6 +10,7 @@ from dlc.compiler.checked import Checked
 from dlc.compiler.dim import Dim
 from dlc.compiler.elaborate import reports
 from dlc.compiler.elaborate.elsewhere import parameter_here
+from dlc.compiler.elaborate.names import names_of
 from dlc.compiler.elaborate.values import (
     Arg,
     BlockDef,
@@ -223,8 +224,7 @@ def apply_first(value: Any, span: Span) -> str | None:
 def _size_there(callee: Callee, name: str) -> str | None:
     """Where a name is that of a size of a block's tensors: why it is not given."""
     for parameter in callee.tree.parameters if isinstance(callee, BlockDef) else ():
-        dims = (parameter.type.dims or ()) if parameter.type is not None else ()
-        if any(each.id == name for dim in dims for each in ast.names_in(dim)):
+        if any(each.id == name for each in names_of(parameter)):
             return f"`{name}` is a size of `{parameter.name.id}`, and follows from the tensor that is passed"
     return None
 

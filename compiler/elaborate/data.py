@@ -11,6 +11,7 @@ from dlc.compiler.elaborate import batches, evaluation, static
 from dlc.compiler.elaborate.compilation import Compilation
 from dlc.compiler.elaborate.dimensions import element_type, promise, size
 from dlc.compiler.elaborate.frame import Frame
+from dlc.compiler.elaborate.names import names_in
 from dlc.compiler.elaborate.scope import Scope
 from dlc.compiler.elaborate.values import POISON, Record, describe, is_sequence
 from dlc.compiler.errors import BadData, DuplicateArgument, FieldType, UnknownName
@@ -158,7 +159,7 @@ def _field(outer: Frame, item: ast.DataField, schema: Schema, source: SourceCall
                 help=f"{declared.span.text}[] for a single number",
             )
         )
-    for name in (name for dim in declared.dims for name in ast.names_in(dim) if name.id not in outer.scope):
+    for name in (name for dim in declared.dims for name in names_in(dim) if name.id not in outer.scope):
         message = f"a field's type is that of ONE example, in numbers, so there is no `{name.id}`"
         raise Refusal(BadData(message, name.span, help="the batch axis is added in training: leave it out"))
     shape = tuple(size(outer, dim) for dim in declared.dims)

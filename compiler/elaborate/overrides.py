@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from dlc.compiler.dim import Dim
+from dlc.compiler.elaborate.names import names_of
 from dlc.compiler.elaborate.values import Arg
 from dlc.compiler.errors import StaticType, UnknownOverride
 from dlc.grammar import ast
@@ -133,10 +134,4 @@ def _literal(tree: ast.Expr) -> object:
 
 def _dimensions(block: ast.Block) -> list[str]:
     """The names that may stand for sizes in a block's parameters."""
-    return [
-        name.id
-        for parameter in block.parameters
-        if parameter.type is not None
-        for dim in parameter.type.dims or ()
-        for name in ast.names_in(dim)
-    ]
+    return [name.id for parameter in block.parameters for name in names_of(parameter)]

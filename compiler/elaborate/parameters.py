@@ -11,6 +11,7 @@ from dlc.compiler.elaborate import reports
 from dlc.compiler.elaborate.dimensions import DTYPES, element_type, promise, size
 from dlc.compiler.elaborate.evaluation import evaluate
 from dlc.compiler.elaborate.frame import Frame
+from dlc.compiler.elaborate.names import names_in
 from dlc.compiler.elaborate.values import Arg, Origin, describe, is_layer, is_sequence
 from dlc.compiler.errors import ArgumentType, BadDeclaration, StaticType
 from dlc.compiler.graph import Value
@@ -163,7 +164,7 @@ class Parameters:
     def _free(self, dim: ast.Expr) -> list[ast.Name]:
         """The names in a dimension that nothing binds yet."""
         free: list[ast.Name] = []
-        for name in ast.names_in(dim):
+        for name in names_in(dim):
             if name.id in self._static:
                 self._bind_static(name.id)
             elif name.id not in self._frame.scope and name.id not in {known.id for known in free}:

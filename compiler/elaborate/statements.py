@@ -9,6 +9,7 @@ from dlc.compiler.dim import Dim, DimOverflow
 from dlc.compiler.elaborate import binding, claims, effects, evaluation, expressions, loops, mending, reports, static
 from dlc.compiler.elaborate.dimensions import element_type, promise, size
 from dlc.compiler.elaborate.frame import Frame, Slot
+from dlc.compiler.elaborate.names import names_in
 from dlc.compiler.elaborate.starts import start
 from dlc.compiler.elaborate.values import (
     POISON,
@@ -192,7 +193,7 @@ def _weight(frame: Frame, statement: ast.WeightDecl) -> None:
 
 
 def _known_names(frame: Frame, dim: ast.Expr) -> None:
-    for name in ast.names_in(dim):
+    for name in names_in(dim):
         if name.id not in frame.scope:
             raise Refusal(
                 UnknownName(
@@ -300,7 +301,7 @@ def _refine(frame: Frame, tree: ast.Binary, left: Dim, message: str) -> None:
 
 def _failed(frame: Frame, tree: ast.Expr, message: str, label: str) -> Diagnostic:
     """What is required and does not hold, with the numbers that it is about and where they are from."""
-    names = {name.id: frame.scope.lookup(name.id) for name in ast.names_in(tree) if name.id in frame.scope}
+    names = {name.id: frame.scope.lookup(name.id) for name in names_in(tree) if name.id in frame.scope}
     sizes = {name: value for name, value in names.items() if isinstance(value, Dim)}
     labels = reports.origins(tuple(sizes.values()), apart_from=tree.span)
     told = " ".join(single.text for single in labels)

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from dlc.compiler.onnx.opset import OPSET
@@ -66,10 +65,9 @@ class Engine:
             return _open(path, stored, replace(options, threads=threads, prepared=prepared), sizes)
 
         self._slices = Slices(
-            _open(path, stored, options),
+            opens,
             {value.name: value.shape for value in stored.inputs if value.shape is not None},
             [value.name for value in stored.outputs],
-            opens,
             (options.threads or processors()) if resolve(options.provider) == _CPU else 1,
         )
 
@@ -125,7 +123,7 @@ def _refuse_strangers(path: Path, stored: Stored) -> None:
             )
 
 
-def _open(path: Path, stored: Stored, options: Options, sizes: Mapping[str, int] = MappingProxyType({})) -> Any:
+def _open(path: Path, stored: Stored, options: Options, sizes: Mapping[str, int]) -> Any:
     """A session. sizes: of names of axes, where they are the same in all calls."""
     onnxruntime: Any = import_module("onnxruntime")  # which comes without types
     provider = resolve(options.provider)

@@ -70,7 +70,7 @@ class Tuning:
 
 
 class Opens(Protocol):
-    """Opens a model once more: for calls by one thread or by all, and for sizes that are the same in all calls."""
+    """Opens a model: for calls by one thread or by all, and for sizes that are the same in all calls."""
 
     def __call__(self, *, alone: bool, sizes: Mapping[str, int]) -> Any: ...
 
@@ -87,21 +87,16 @@ class _Kind:
 class Slices:
     """Calls of a model in onnxruntime, in the ways that were found to be the fastest for their sizes.
 
-    session: runs a call with all threads. inputs: the numbers and names of their axes, where they are known. outputs:
-    their names. opens: opens the model once more. threads: how many slices are run abreast, 1 for none.
+    opens: opens the model, for all threads and sizes first. inputs: the numbers and names of their axes, where they are
+    known. outputs: their names. threads: how many slices are run abreast, 1 for none.
     """
 
     def __init__(
-        self,
-        session: Any,
-        inputs: Mapping[str, Sequence[int | str]],
-        outputs: Sequence[str],
-        opens: Opens,
-        threads: int,
+        self, opens: Opens, inputs: Mapping[str, Sequence[int | str]], outputs: Sequence[str], threads: int
     ) -> None:
-        self._session, self._inputs, self._outputs = session, inputs, outputs
-        self._opens, self._threads = opens, threads
-        self._opened: dict[_Opening, Any] = {}
+        self._opens, self._inputs, self._outputs, self._threads = opens, inputs, outputs, threads
+        self._session = opens(alone=False, sizes={})
+        self._opened: dict[_Opening, Any] = {_AS_IT_IS: self._session}
         self._pool = ThreadPoolExecutor(threads)
         self._known: dict[_Sizes, Way] = {}
         self._kinds: dict[_Sizes, _Kind] = {}
@@ -125,7 +120,7 @@ class Slices:
         tuning = self._measured(arrays, len(arrays[cut[0]]) if cut else 1)
         if tuning.chosen != _WHOLE:
             self._known[sizes] = tuning.chosen
-        used = {self._opening(way, self._kinds[sizes]) for sizes, way in self._known.items()}
+        used = {_AS_IT_IS, *(_opening(way, self._kinds[sizes]) for sizes, way in self._known.items())}
         self._opened = {opening: session for opening, session in self._opened.items() if opening in used}
         return tuning
 
@@ -178,16 +173,11 @@ class Slices:
 
     def _of(self, way: Way, kind: _Kind) -> Any:
         """The session that runs calls in a way, opened where it is first met."""
-        opening = self._opening(way, kind)
-        if opening == _AS_IT_IS:
-            return self._session
+        opening = _opening(way, kind)
         if opening not in self._opened:
             alone, sizes = opening
             self._opened[opening] = self._opens(alone=alone, sizes=dict(sizes))
         return self._opened[opening]
-
-    def _opening(self, way: Way, kind: _Kind) -> _Opening:
-        return way.abreast > 1, frozenset(kind.fixed.items() if way.fixed else ())
 
     def _slice(self, session: Any, given: Mapping[str, Array], made: Mapping[str, Array], place: slice) -> None:
         """Runs some of the examples. Their outputs are written where they belong."""
@@ -202,6 +192,12 @@ class Slices:
 
 _Opening = tuple[bool, frozenset[tuple[str, int]]]  # whether for a single thread, and the sizes
 _AS_IT_IS: _Opening = (False, frozenset())
+
+
+def _opening(way: Way, kind: _Kind) -> _Opening:
+    return way.abreast > 1, frozenset(kind.fixed.items() if way.fixed else ())
+
+
 _Sizes = frozenset[tuple[str, tuple[int, ...]]]
 
 

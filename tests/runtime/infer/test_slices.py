@@ -56,10 +56,10 @@ class Opened:
         return ort.InferenceSession(self._path, options)
 
 
-def sliced(opened: Opened, threads: int = 2) -> tuple[ort.InferenceSession, Slices]:
+def sliced(opened: Opened) -> tuple[ort.InferenceSession, Slices]:
     session = opened(sizes={})
     shapes = {given.name: given.shape for given in session.get_inputs()}
-    return session, Slices(session, shapes, [made.name for made in session.get_outputs()], opened, threads)
+    return session, Slices(opened, shapes, [made.name for made in session.get_outputs()], 2)
 
 
 WAYS = [
@@ -111,7 +111,7 @@ def test_the_sizes_that_may_be_fixed(cut: list[str], fixed: dict[str, int], monk
     axes = {"x": ("N", "T", 6), "y": ("M", "T"), "z": ("K", ""), "both": ("M", 4)}
     shapes = {"x": (1, 3, 6), "y": (5, 3), "z": (7, 8), "both": (9, 4), "unknown": (1,)}
     timed = Timed(monkeypatch)
-    calls = Slices(timed(sizes={}), axes, ["out"], timed, 1)
+    calls = Slices(timed, axes, ["out"], 1)
     calls.tune({name: np.zeros(shape, np.float32) for name, shape in shapes.items()}, cut)
     assert timed.sizes == [{}, fixed]
 
@@ -119,7 +119,7 @@ def test_the_sizes_that_may_be_fixed(cut: list[str], fixed: dict[str, int], monk
 @pytest.mark.parametrize(("fixed", "chosen"), [(0.9e-3, Way(fixed=True)), (0.99e-3, Way()), (2e-3, Way())])
 def test_sizes_are_fixed_where_it_gains(fixed: float, chosen: Way, monkeypatch: pytest.MonkeyPatch) -> None:
     timed = Timed(monkeypatch, fixed=fixed)
-    calls = Slices(timed(sizes={}), {"x": ("N", 4)}, ["out"], timed, 1)
+    calls = Slices(timed, {"x": ("N", 4)}, ["out"], 1)
     given, other = {"x": np.zeros((3, 4), np.float32)}, {"x": np.zeros((2, 4), np.float32)}
     assert calls.tune(given, []).chosen == chosen
     assert len(timed.alive) == 1 + chosen.fixed  # what is not used is not kept
