@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -136,10 +136,10 @@ def _again() -> list[str]:
     return given
 
 
-def _in_team(go: Callable[[Team, str | None], Result], folder: Path, device: str | None, as_json: bool) -> int:
+def _in_team(go: Callable[[Team, str | None], Result], folder: Path, device: str | None, as_json: bool) -> NoReturn:
     """Trains as one of several processes, of which the first tells what came of it."""
     from dlc.runtime.train.several.launch import LAUNCHER, LOST
-    from dlc.runtime.train.several.team import LostPeerError, joined_team
+    from dlc.runtime.train.several.team import LostPeerError, joined_team, leave
     from dlc.runtime.train.trainer import choose_device
 
     place = choose_device(device)
@@ -150,7 +150,7 @@ def _in_team(go: Callable[[Team, str | None], Result], folder: Path, device: str
             result = go(team, str(place))
     except LostPeerError as error:
         if LAUNCHER in os.environ:  # which tells of the one that has gone
-            return LOST
+            leave(LOST)
         from dlc.runtime.errors import ProcessDied
 
         message = f"process {os.environ['RANK']} has lost another one, and so ends too"
@@ -159,10 +159,7 @@ def _in_team(go: Callable[[Team, str | None], Result], folder: Path, device: str
         write_json({"run": str(folder), **_document(result)})
     elif team.leads:
         click.echo(_told(result, folder))
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # All is written. At the interpreter's own end a thread of PyTorch's now and then makes the C++ runtime abort.
-    os._exit(0 if result.finished else INTERRUPTED)
+    leave(0 if result.finished else INTERRUPTED)
 
 
 def _proof(run: Run, device: str | None) -> Proof:

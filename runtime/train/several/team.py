@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import torch
 import torch.distributed
@@ -189,6 +191,9 @@ def joined_team(device: torch.device) -> Generator[Several, None, None]:
     store = os.environ.get(STORE)
     named: dict[str, Any] = {"init_method": f"file://{store}" if store else "env://"}
     named |= {"rank": int(os.environ["RANK"]), "world_size": int(os.environ["WORLD_SIZE"]), "timeout": _PATIENCE}
+    # Its functions hold, as their defaults, the group that is there when it is first imported, and PyTorch's compiler
+    # imports it. Held so, the group and its threads would live to the interpreter's end (see `leave`).
+    import_module("torch.distributed.nn.functional")
     with reaching():
         if device.type == "cuda":
             torch.cuda.set_device(device)
@@ -202,3 +207,14 @@ def joined_team(device: torch.device) -> Generator[Several, None, None]:
         raise team.lost(error) or error from error
     finally:
         _dist.destroy_process_group()
+
+
+def leave(status: int) -> NoReturn:
+    """Ends this process, its part in a team being done and all that it has to say being written.
+
+    Weights in shards hold the process group. Held at the interpreter's own end, a thread of it that lets go of the last
+    tensor that was sent may wait for the interpreter, which ends threads that do, and that aborts the process.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)

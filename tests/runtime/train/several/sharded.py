@@ -20,7 +20,7 @@ from dlc.runtime.data.load import load_data
 from dlc.runtime.spec import read_checked
 from dlc.runtime.train.loop import Loop, Stepped
 from dlc.runtime.train.making import make_task
-from dlc.runtime.train.several.team import Several, joined_team
+from dlc.runtime.train.several.team import Several, joined_team, leave
 from dlc.runtime.train.team import ALONE
 
 
@@ -82,6 +82,7 @@ def main(spec: str, steps: str, out: str) -> None:
         step = median(after - before for before, after in pairwise(times))
         found = {"losses": losses, "held": memory.most, "block": block, "peak": _peak(), "step": step}
         Path(f"{out}.{team.rank}").write_text(json.dumps(found))
+    leave(0)
 
 
 if __name__ == "__main__":

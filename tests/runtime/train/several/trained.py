@@ -6,6 +6,7 @@ Called as `trained.py FOLDER DTYPE OUT`; RANK and WORLD_SIZE in the environment 
 import json
 import os
 import sys
+import time
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from dlc.runtime.data.load import load_data
 from dlc.runtime.spec import read_checked
 from dlc.runtime.train.loop import EpochEnded, Loop
 from dlc.runtime.train.making import make_task
-from dlc.runtime.train.several.team import joined_team
+from dlc.runtime.train.several.team import joined_team, leave
 from dlc.runtime.train.team import ALONE, Team
 
 
@@ -50,12 +51,23 @@ def trained(spec: Path, team: Team, dtype: torch.dtype) -> dict[str, Any]:
     return {"losses": losses, "epochs": epochs, "weights": weights, "draw": float(torch.rand(()))}
 
 
+def threads_of_groups() -> list[str]:
+    names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+    return [name for name in names if "gloo" in name]
+
+
 def main(folder: str, dtype: str, out: str) -> None:
     torch.set_num_threads(1)
     several = "WORLD_SIZE" in os.environ
     with joined_team(torch.device("cpu")) if several else nullcontext(ALONE) as team:
         found = {path.stem: trained(path, team, getattr(torch, dtype)) for path in sorted(Path(folder).glob("*.dl"))}
         Path(f"{out}.{team.rank}").write_text(json.dumps(found))
+    until = time.monotonic() + 10
+    while left := threads_of_groups():
+        if time.monotonic() > until:
+            sys.exit(f"threads outlive the team: {', '.join(left)}")
+        time.sleep(0.01)
+    leave(0)
 
 
 if __name__ == "__main__":
