@@ -156,7 +156,7 @@ class Slices:
         if way.examples is None:
             return self._whole(session, arrays)
         made = {name: np.empty(shape, dtype) for name, (shape, dtype) in kind.made.items()}
-        given = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        given = {name: np.asarray(array, order="C") for name, array in arrays.items()}  # a scalar stays one
         count = len(next(iter(made.values())))
         places = [slice(start, min(start + way.examples, count)) for start in range(0, count, way.examples)]
         if way.abreast == 1:

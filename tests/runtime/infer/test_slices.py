@@ -26,8 +26,8 @@ from dlc.runtime.infer.slices import Slices, Trials, Tuning, Way
 Read = Callable[..., Model]
 
 NET = """
-model Net(x: float[N, T, 6], gain: float[6]) -> (scores: float[N, 3], best: int[N], high: bool[N, T]):
-    hs, last = x * gain -> gru(8)
+model Net(x: float[N, T, 6], gain: float[6], shift: float[]) -> (scores: float[N, 3], best: int[N], high: bool[N, T]):
+    hs, last = x * gain + shift[none, none, none] -> gru(8)
     scores = last -> linear(3)
     return scores, argmax(scores, axis=1), hs[:, :, 0] > 0
 """
@@ -38,7 +38,7 @@ TIED = "model Net(x: float[N, 4]) -> (y: float[N, 4]):\n    return x - mean(x, a
 def batch(count: int, turns: int = 5) -> dict[str, np.ndarray]:
     random = np.random.default_rng(0)
     x = random.standard_normal((count, turns, 12)).astype(np.float32)[:, :, ::2]  # not contiguous
-    return {"x": x, "gain": np.linspace(0.5, 2, 6, dtype=np.float32)}
+    return {"x": x, "gain": np.linspace(0.5, 2, 6, dtype=np.float32), "shift": np.array(0.5, np.float32)}
 
 
 class Opened:
