@@ -111,6 +111,7 @@ class _Line:
             or self._unknown_word()
             or self._body()
             or self._habit()
+            or self._unnamed_report()
             or self._equal()
             or self._unused()
             or self._reserved()
@@ -213,14 +214,24 @@ class _Line:
             return UnexpectedToken("there is no `<>`", both, help="write `!=`")
         if (last.kind, found.kind) == ("KW_ELSE", "KW_IF"):
             return UnexpectedToken("there is no `else if`", both, help="write `elif`")
-        if [token.kind for token in self._read] == ["KW_REPORT", "NAME"] and found.kind == "LPAR":
-            told = text[last.start : self._end].strip()
-            advice = f"a report has a name, under which it is told: `report {last.text} = {told}`"
-            return UnexpectedToken("this report has no name", Span(self._source, last.start, self._end), help=advice)
         if last.text == "lambda":
             advice = "a layer is a `block`, or layers in a pipe: `f = linear(8) -> relu`"
             return UnexpectedToken("there is no `lambda`", self._at(last), help=advice)
         return None
+
+    def _unnamed_report(self) -> Diagnostic | None:
+        """The value alone: `report accuracy(…)`, or `report -loss`, where the word is read as a name."""
+        if not self._read:
+            return None
+        first, *others = self._read
+        value = self._source.text[first.end : self._end].strip()
+        if first.text != "report" or not value or self._found.kind in ("EQUAL", "ASSIGN", "COLON"):
+            return None
+        if others[1:] if first.kind == "KW_REPORT" else others and self._found.kind != "_NL":
+            return None
+        named = re.match(r"[^\W\d]\w*", value)
+        advice = f"a report has a name, under which it is told: `report {named[0] if named else 'name'} = {value}`"
+        return UnexpectedToken("this report has no name", Span(self._source, first.start, self._end), help=advice)
 
     def _equal(self) -> Diagnostic | None:
         if self._found.kind != "EQUAL" or self._last is None:

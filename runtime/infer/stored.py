@@ -55,6 +55,9 @@ def read_stored(path: Path) -> Stored:
     Raises Refusal for a file that is missing, is no ONNX model, claims tensors that it does not hold, or keeps weights
     outside its own folder.
     """
+    if path.suffix == ".dl":
+        told = f"`dlc compile {path} --to onnx -o {path.with_suffix('.onnx')}` writes its model with fresh weights"
+        raise Refusal(UnreadableModel(f"{path} is a spec, not an ONNX model", None, help=told))
     try:
         with open(path, "rb", opener=_without_waiting) as file:
             status = fstat(file.fileno())
@@ -67,6 +70,9 @@ def read_stored(path: Path) -> Stored:
                 reader.model(0, status.st_size)
     except FileNotFoundError:
         raise Refusal(UnreadableModel(f"there is no file {path}", None)) from None
+    except IsADirectoryError:
+        told = f"`dlc export {path} -o {path.name}.onnx` writes the model of a run"
+        raise Refusal(UnreadableModel(f"{path} is a folder, not an ONNX model", None, help=told)) from None
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise Refusal(UnreadableModel(f"{path} cannot be read: {reason}", None)) from None

@@ -21,6 +21,7 @@ from typing import Any
 from dlc.compiler.program import DataSpec, Program, TrainSpec
 from dlc.grammar.diagnostics import Refusal
 from dlc.grammar.source import Source
+from dlc.grammar.suggest import nearest
 from dlc.runtime.errors import AnotherSpec, BrokenRun, CannotWrite, NotARun, NoWeights, RunExists
 from dlc.runtime.files import replace_file
 from dlc.runtime.spec import SpecFile, read_spec
@@ -85,8 +86,13 @@ class Run:
     def open(folder: str | Path) -> Run:
         """The run in a folder. Raises Refusal where there is none."""
         folder = Path(folder)
+        if folder.is_file():
+            told = f"`dlc train {folder}` writes a run" if folder.suffix == ".dl" else None
+            raise Refusal(NotARun(f"{folder} is a file, and a run is a folder", None, help=told))
         if not folder.is_dir():
-            raise Refusal(NotARun(f"there is no folder {folder}", None))
+            near = nearest(folder.name, _runs(folder.parent))
+            told = f"did you mean `{folder.with_name(near)}`?" if near else None
+            raise Refusal(NotARun(f"there is no folder {folder}", None, help=told))
         if not (folder / CONFIG).is_file():
             raise Refusal(NotARun(f"{folder} is not a run: it has no {CONFIG}", None, help="`dlc train` writes a run"))
         return Run(folder, read_config(folder / CONFIG))
@@ -248,6 +254,10 @@ def data_folder(spec: DataSpec) -> Path:
 
 
 # --- its parts --------------------------------------------------------------------------------------------------
+
+
+def _runs(folder: Path) -> list[str]:
+    return [entry.parent.name for entry in folder.glob(f"*/{CONFIG}")]
 
 
 def _belongs(entry: Path, folder: Path, names: set[str]) -> bool:

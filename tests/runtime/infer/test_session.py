@@ -148,10 +148,16 @@ def test_damaged_models_are_refused(
 
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.onnx").write_text("hello")
-    for path in (tmp_path / "text.onnx", tmp_path / "missing.onnx", tmp_path):
+    told: list[str | None] = []
+    for path in (tmp_path / "text.onnx", tmp_path / "missing.onnx", tmp_path, tmp_path / "net.dl"):
         with pytest.raises(Refusal) as caught:
             Session(path)
-        assert [type(diagnostic) for diagnostic in caught.value.diagnostics] == [errors.UnreadableModel]
+        (diagnostic,) = caught.value.diagnostics
+        assert type(diagnostic) is errors.UnreadableModel
+        told.append(diagnostic.help)
+    assert told[:2] == [None, None]
+    assert f"`dlc export {tmp_path} -o" in str(told[2])
+    assert f"`dlc compile {tmp_path}/net.dl --to onnx" in str(told[3])
 
 
 @pytest.mark.parametrize("trusted", [False, True])

@@ -1,0 +1,1 @@
+run specs/line.dl --in x=[1]

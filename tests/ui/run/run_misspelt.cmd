@@ -1,0 +1,2 @@
+train specs/line.dl -o runs/line -q
+eval runs/lien
