@@ -29,17 +29,18 @@ if TYPE_CHECKING:
 
 def same_type(names: Sequence[str], operands: Sequence[Tensor]) -> DType:
     """The one element type of operands that are multiplied; PyTorch mixes none here. Raises TypeMismatch."""
-    first = operands[0]
     for name, operand in zip(names, operands, strict=True):
         require_number(name, operand)
-        if operand.dtype is not first.dtype:
+    due = next((operand.dtype for operand in operands if operand.dtype.is_float), operands[0].dtype)
+    for name, operand in zip(names, operands, strict=True):
+        if operand.dtype is not due:
             raise TypeMismatch(
                 name,
-                f"{first.dtype.value} and {operand.dtype.value} cannot be multiplied as matrices",
+                f"{operand.dtype.value} and {due.value} cannot be multiplied as matrices",
                 label=str(operand),
-                help=f'cast({name}, "{first.dtype.value}")',
+                help=f'cast({name}, "{due.value}")',
             )
-    return first.dtype
+    return due
 
 
 class Matmul(Op):
