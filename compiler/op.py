@@ -177,6 +177,7 @@ class Op(Checked):
     kept: ClassVar[Kept | None] = None  # what every call keeps for gradients, where it is always the same
     casting: ClassVar[Casting] = Casting.WIDEST
     differentiable: ClassVar[bool] = True  # by its float inputs, where its result is one of floats
+    promotes: ClassVar[bool] = False  # ints among its inputs are cast before it where others are floats
     passes: ClassVar[bool] = False  # hands the gradient of its result on as it is, to inputs of the same shape
 
     def __init_subclass__(cls, name: str | None = None, abstract: bool = False, **options: Any) -> None:

@@ -26,6 +26,7 @@ from dlc.compiler.graph import (
     find_module,
 )
 from dlc.compiler.op import Op
+from dlc.compiler.ops.choosing import Cast
 from dlc.compiler.program import Effect
 from dlc.compiler.types import ShapeError, Tensor
 from dlc.grammar import ast
@@ -124,6 +125,8 @@ class Frame:
         self, op: Op, inputs: Sequence[Operand], span: Span, spans: Mapping[str, Span], module: str | None = None
     ) -> Value | tuple[Value, ...]:
         """Adds an operation; a refusal of its shape rule is reported at the argument that is wrong."""
+        if op.promotes:
+            inputs = self._promoted(inputs, span)
         types = [operand.type if isinstance(operand, Value) else operand for operand in inputs]
         try:
             given = op.infer(*types)
@@ -134,6 +137,16 @@ class Frame:
         for output in outputs:
             self._producers[id(output)] = op.name
         return outputs if isinstance(given, tuple) else outputs[0]
+
+    def _promoted(self, inputs: Sequence[Operand], span: Span) -> list[Operand]:
+        """The ints among floats as floats."""
+        types = [operand.type.dtype if isinstance(operand, Value) else None for operand in inputs]
+        due = next((dtype for dtype in types if dtype is not None and dtype.is_float), None)
+        if due is None:
+            return [*inputs]
+        places = [place for place, dtype in enumerate(types) if dtype is not None and dtype.is_int]
+        cast = {place: self.apply(Cast(type=due.value), [inputs[place]], span, {}) for place in places}
+        return [cast.get(place, operand) for place, operand in enumerate(inputs)]
 
     def call(
         self, graph: Graph, inputs: Sequence[Operand], span: Span, module: str | None

@@ -34,6 +34,7 @@ class Einsum(Op):
         Example("N D", "D T", "T", pattern="n width, width time, time -> n", gives="N"),
     )
     casting = Casting.LOWER
+    promotes = True
 
     def terms(self) -> tuple[list[list[str]], list[str]]:
         """The names of each tensor's axes, and of the result's. Raises ShapeError."""

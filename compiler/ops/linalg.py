@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def same_type(names: Sequence[str], operands: Sequence[Tensor]) -> DType:
-    """The one element type of operands that are multiplied; PyTorch mixes none here. Raises TypeMismatch."""
+    """The one element type of operands that are multiplied. Raises TypeMismatch."""
     for name, operand in zip(names, operands, strict=True):
         require_number(name, operand)
     due = next((operand.dtype for operand in operands if operand.dtype.is_float), operands[0].dtype)
@@ -58,6 +58,7 @@ class Matmul(Op):
         Example("int N D", "int D T", gives="int N T"),
     )
     casting = Casting.LOWER
+    promotes = True
 
     def infer(self, left: Tensor, right: Tensor) -> Tensor:
         dtype = same_type(("left", "right"), (left, right))
@@ -105,6 +106,7 @@ class Dot(Op):
     """The sum of the products of two vectors."""
 
     examples = (Example("D", "D", gives=""), Example("int D", "int D", gives="int"))
+    promotes = True
 
     def infer(self, x: Tensor, y: Tensor) -> Tensor:
         dtype = same_type(("x", "y"), (x, y))
@@ -137,6 +139,7 @@ class Outer(Op):
     """The matrix of the products of each element of x with each of y."""
 
     examples = (Example("N", "T", gives="N T"), Example("int N", "int T", gives="int N T"))
+    promotes = True
 
     def infer(self, x: Tensor, y: Tensor) -> Tensor:
         dtype = same_type(("x", "y"), (x, y))
