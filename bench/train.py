@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import re
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +26,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from bench import train_nets
-from bench.timing import Child, Timing, digits, interleave, machine, record, table
+from bench.timing import Child, Timing, digits, interleave, machine, record, recorded, table
 from bench.train_contenders import by_hand, gflop, in_keras, lightning, ours, product
 
 PAGE = Path(__file__).parent / "README.md"
@@ -149,11 +148,9 @@ def limits(precision: str, clock: Clock) -> float:
     return 2e-9 * 2048**3 / min(min(timing.seconds) for timing in taken.values())
 
 
-def merged(rows: Sequence[Row], page: str) -> list[Row]:
+def merged(rows: Sequence[Row]) -> list[Row]:
     """All rows: those of the page, in whose place come those that were measured now."""
-    found = re.search(r"<!-- train -->(.*)<!-- /train -->", page, re.DOTALL)
-    lines = [line.strip("| ").split(" | ") for line in found[1].splitlines() if line.startswith("|")] if found else []
-    known = {cells[0]: [cell.strip() for cell in cells] for cells in lines if len(cells) == len(HEAD)}
+    known = {title: [*cells.values()] for title, cells in recorded(PAGE, "train").items()}
     known |= {cells[0]: cells for cells in rows}
     titles = [f"{title}, {precision}" for precision in CLOSE for title in train_nets.TITLE.values()]
     return [known[title] for title in titles if title in known]
@@ -217,8 +214,7 @@ def main() -> None:
             rows.append(row(kind, precision, given.others, limit, given.rounds, given.seconds, clock))
             print(table(HEAD, rows[-1:]), flush=True)
             if given.write:
-                page = PAGE.read_text(encoding="utf-8")
-                record(PAGE, "train", f"{written(merged(rows, page))}\n\n{where}")
+                record(PAGE, "train", f"{written(merged(rows))}\n\n{where}")
     print(written(rows), flush=True)
 
 
