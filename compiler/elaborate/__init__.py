@@ -76,11 +76,12 @@ class _File:
         data: dict[str, DataSpec] = {}
         trains: dict[str, TrainSpec] = {}
         for item in file.items:
+            if isinstance(item, ast.Block) and item.kind == "model" and scope.lookup(item.name.id) is not POISON:
+                graph = self._compilation.model(BlockDef(item, scope))
+                if graph is not None:
+                    models[item.name.id] = Model(item.name.id, graph, item.doc)
+        for item in file.items:
             match item:
-                case ast.Block(kind="model") if scope.lookup(item.name.id) is not POISON:
-                    graph = self._compilation.model(BlockDef(item, scope))
-                    if graph is not None:
-                        models[item.name.id] = Model(item.name.id, graph, item.doc)
                 case ast.Data():
                     spec = self._data_spec(item, scope)
                     if spec is not None:

@@ -54,6 +54,7 @@ class Compilation:
         self._lent: dict[int, list[Instance | Part]] = {}  # by the id of a graph, what its calls lend it
         self._definitions: dict[int, tuple[BlockDef, Mapping[str, Arg]]] = {}
         self._used: set[int] = set()  # the ids of the trees
+        self._wrong: set[int] = set()  # the ids of the trees of models that are wrong by themselves
         self._nodes = 0
         self.axes: dict[Any, list[int]] = {}  # of values in claims, by where they stand
         self._sizes: dict[str, Dim] | None = None  # of the model that is being made by itself
@@ -85,6 +86,8 @@ class Compilation:
             self.sink.add(OutOfRange(str(error), block.tree.name.span))
             return None
         finally:
+            if len(self.sink):
+                self._wrong.add(id(block.tree))
             outer.extend(self.sink)
             self.sink = outer
             self._sizes = None
@@ -173,6 +176,8 @@ class Compilation:
         self, block: BlockDef, tensors: Mapping[str, Passed], statics: Mapping[str, Arg], depth: int, span: Span
     ) -> Graph:
         """The graph for one signature, made when it is first asked for."""
+        if id(block.tree) in self._wrong:
+            raise Poisoned  # what is wrong with it is told, and would be again in the words of these types
         key = (
             id(block),
             tuple((name, passed.type) for name, passed in tensors.items()),
