@@ -125,28 +125,29 @@ class Frame:
         self, op: Op, inputs: Sequence[Operand], span: Span, spans: Mapping[str, Span], module: str | None = None
     ) -> Value | tuple[Value, ...]:
         """Adds an operation; a refusal of its shape rule is reported at the argument that is wrong."""
-        if op.promotes:
-            inputs = self._promoted(inputs, span)
         types = [operand.type if isinstance(operand, Value) else operand for operand in inputs]
+        if op.promotes:
+            types = _promoted(types)
         try:
             given = op.infer(*types)
         except ShapeError as error:
             raise Refusal(reports.shape(error, op, inputs, span, spans, self.producer)) from None
         results: Sequence[Tensor] = given if is_sequence(given) else (given,)
+        if op.promotes:
+            inputs = [self._as(type, operand, span) for type, operand in zip(types, inputs, strict=True)]
         outputs = self.graph.add(op, inputs, results, span, module)
         for output in outputs:
             self._producers[id(output)] = op.name
         return outputs if isinstance(given, tuple) else outputs[0]
 
-    def _promoted(self, inputs: Sequence[Operand], span: Span) -> list[Operand]:
-        """The ints among floats as floats."""
-        types = [operand.type.dtype if isinstance(operand, Value) else None for operand in inputs]
-        due = next((dtype for dtype in types if dtype is not None and dtype.is_float), None)
-        if due is None:
-            return [*inputs]
-        places = [place for place, dtype in enumerate(types) if dtype is not None and dtype.is_int]
-        cast = {place: self.apply(Cast(type=due.value), [inputs[place]], span, {}) for place in places}
-        return [cast.get(place, operand) for place, operand in enumerate(inputs)]
+    def _as(self, type: Tensor | Operand, operand: Operand, span: Span) -> Operand:
+        """The operand in the element type of another type of its shape."""
+        if not isinstance(operand, Value) or not isinstance(type, Tensor) or operand.type.dtype is type.dtype:
+            return operand
+        cast = Cast(type=type.dtype.value)
+        (result,) = self.graph.add(cast, [operand], [type], span)
+        self._producers[id(result)] = cast.name
+        return result
 
     def call(
         self, graph: Graph, inputs: Sequence[Operand], span: Span, module: str | None
@@ -193,6 +194,15 @@ class Frame:
         if name not in self._constants:
             self._constants[name] = make()
         return self._constants[name]
+
+
+def _promoted(types: Sequence[Tensor | Operand]) -> list[Tensor | Operand]:
+    """The types with ints among floats as floats."""
+    tensors = [type for type in types if isinstance(type, Tensor)]
+    due = next((type.dtype for type in tensors if type.dtype.is_float), None)
+    if due is None:
+        return [*types]
+    return [Tensor(due, type.shape) if isinstance(type, Tensor) and type.dtype.is_int else type for type in types]
 
 
 def _resolved(slot: Slot | None) -> Module | None:
