@@ -206,6 +206,8 @@ def not_a_tensor(callee: Callee, name: str, argument: Arg) -> TensorExpected:
         labels = (Label(declared.span, "declared here"),)
         if help is None and value is not None:
             help = f"a parameter that takes a static value has no brackets: {name} = {argument.span.text}"
+    elif isinstance(value, Dim | float):
+        help = f"numbers are made a tensor by a list of them: tensor([{argument.span.text}])"
     return TensorExpected(
         f"`{name}` of `{callee.name}` is a tensor, and this is {describe(value)}",
         argument.span,

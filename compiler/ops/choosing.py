@@ -17,6 +17,7 @@ from dlc.compiler.types import (
     Scalar,
     ShapeError,
     Tensor,
+    TypeMismatch,
     broadcast,
     promote,
     require_bool,
@@ -33,9 +34,16 @@ class Extreme(Op, abstract=True):
     function: ClassVar[str]
     onnx_name: ClassVar[str]
     bound: ClassVar[str]  # which bound of clamp a static number is
+    static: ClassVar[str]  # the function of static numbers
     kept = Kept((0, 1))
 
     def infer(self, x: Operand, y: Operand) -> Tensor:
+        if isinstance(x, Scalar) and isinstance(y, Scalar):
+            raise TypeMismatch(
+                "x",
+                "one of the two is a tensor, and both are numbers",
+                help=f"{self.static}(x, y) takes static numbers",
+            )
         dtype = promote(x, y)
         for name, operand in (("x", x), ("y", y)):
             require_number(name, operand)
@@ -68,6 +76,7 @@ class Minimum(Extreme):
     function = "torch.minimum"
     onnx_name = "Min"
     bound = "max"
+    static = "min"
 
 
 class Maximum(Extreme):
@@ -81,6 +90,7 @@ class Maximum(Extreme):
     function = "torch.maximum"
     onnx_name = "Max"
     bound = "min"
+    static = "max"
 
 
 class Clamp(Op):

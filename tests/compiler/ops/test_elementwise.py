@@ -78,3 +78,11 @@ def test_broadcasting_is_that_of_numpy(a: tuple[int, ...], b: tuple[int, ...]) -
 def test_two_static_numbers_are_not_for_an_operation() -> None:
     with pytest.raises(TypeError, match="static numbers"):
         operations()["add"]().infer(Scalar(Dim.of(1)), Scalar(2.0))
+
+
+@pytest.mark.parametrize("name", ["minimum", "maximum"])
+def test_of_two_numbers_the_smaller_and_the_larger_are_static(name: str) -> None:
+    with pytest.raises(TypeMismatch) as caught:
+        operations()[name]().infer(Scalar(2), Scalar(3.5))
+    assert caught.value.message == "one of the two is a tensor, and both are numbers"
+    assert caught.value.help == f"{name[:3]}(x, y) takes static numbers"
